@@ -1,0 +1,90 @@
+// Row-major matrices: an owner and a view. Neither initialises, checks or computes more than it says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace hesse {
+
+// A view of [rows, cols] elements; element (r, c) lies at data[r * stride + c]. Owns nothing.
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  MatrixView() = default;
+  MatrixView(T* d, int64_t r, int64_t c) : data(d), rows(r), cols(c), stride(c) {}
+  MatrixView(T* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+  // A view of T converts to a view of const T.
+  template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
+  MatrixView(const MatrixView<U>& o) : data(o.data), rows(o.rows), cols(o.cols), stride(o.stride) {}
+
+  T* row(int64_t r) const { return data + r * stride; }
+  T& operator()(int64_t r, int64_t c) const { return data[r * stride + c]; }
+  MatrixView block(int64_t r0, int64_t c0, int64_t r, int64_t c) const {
+    return {data + r0 * stride + c0, r, c, stride};
+  }
+  MatrixView row_range(int64_t first, int64_t count) const { return block(first, 0, count, cols); }
+};
+
+// Owns [rows, cols] elements, contiguous, 64-byte aligned. Movable, copied only by clone().
+template <class T>
+class Matrix {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Matrix() = default;
+  // Elements are not initialised.
+  Matrix(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {
+    if (rows * cols > 0) {
+      data_.reset(static_cast<T*>(
+          ::operator new(static_cast<size_t>(rows * cols) * sizeof(T), std::align_val_t(64))));
+    }
+  }
+  static Matrix zeros(int64_t rows, int64_t cols) {
+    Matrix m(rows, cols);
+    m.fill_zero();
+    return m;
+  }
+
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  int64_t size() const { return rows_ * cols_; }
+  bool empty() const { return size() == 0; }
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  T* row(int64_t r) { return data_.get() + r * cols_; }
+  const T* row(int64_t r) const { return data_.get() + r * cols_; }
+  T& operator()(int64_t r, int64_t c) { return data_.get()[r * cols_ + c]; }
+  const T& operator()(int64_t r, int64_t c) const { return data_.get()[r * cols_ + c]; }
+
+  MatrixView<T> view() { return {data_.get(), rows_, cols_}; }
+  MatrixView<const T> view() const { return {data_.get(), rows_, cols_}; }
+
+  void fill_zero() {
+    if (size() > 0) std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(size()) * sizeof(T));
+  }
+  Matrix clone() const {
+    Matrix m(rows_, cols_);
+    if (size() > 0) std::memcpy(m.data(), data(), static_cast<size_t>(size()) * sizeof(T));
+    return m;
+  }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t(64)); }
+  };
+  int64_t rows_ = 0;
+  int64_t cols_ = 0;
+  std::unique_ptr<T, Free> data_;
+};
+
+}  // namespace hesse

@@ -1,0 +1,62 @@
+// THE TABLE of export formats: how a quantized linear lies in a checkpoint that other programs load.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "io/json.h"
+#include "quant/spec.h"
+
+namespace hesse {
+
+// What the configuration object says of the whole model.
+struct FormatConfig {
+  LinearSpec spec;            // of every linear
+  double damping = 0.01;      // information for readers
+  std::string tool_version;   // "hesse:0.1.0"
+  Json meta = Json::object();  // further members of "meta"
+};
+
+// Receives one finished tensor; the bytes are valid during the call only.
+using TensorSink = std::function<void(std::string_view name, std::span<const std::byte> bytes)>;
+
+class ExportFormat {
+ public:
+  virtual ~ExportFormat() = default;
+  virtual std::string_view name() const = 0;  // "gptq", "gptq_v2"
+
+  // Empty when [out, in] with `spec` can be stored, else why not in one clause with the numbers, for instance
+  // "in = 100 is not a multiple of 8 (32 / 4 bits)".
+  virtual std::string why_not(int64_t out, int64_t in, const LinearSpec& spec) const = 0;
+
+  // The tensors of the linear `module` (the name in the file without ".weight"), without a bias.
+  virtual std::vector<TensorSpec> tensors(std::string_view module, int64_t out, int64_t in,
+                                          const LinearSpec& spec) const = 0;
+  virtual void write(std::string_view module, const QuantizedLinear& linear, const TensorSink& sink) const = 0;
+
+  // The object for "quantization_config"; whether it also goes into a file of its own (name or empty).
+  virtual Json config(const FormatConfig& config) const = 0;
+  virtual std::string_view config_file() const = 0;
+
+  // Whether a model whose config.json has this "quantization_config" is in this format.
+  virtual bool recognises(const Json& quantization_config) const = 0;
+  // Whether `module` is stored packed in `checkpoint` (else it has a plain ".weight").
+  virtual bool has(const Checkpoint& checkpoint, std::string_view module) const = 0;
+  // Reads what write() wrote, and files of other tools in the same format (any g_idx, v1 or v2 zero points). Every
+  // shape and value is checked: Error(kBadInput) "[gptq] MODULE: ...".
+  virtual QuantizedLinear read(const Checkpoint& checkpoint, std::string_view module,
+                               const Json& quantization_config) const = 0;
+};
+
+// Every format, in the order in which they are tried on a directory.
+std::span<const ExportFormat* const> export_formats();
+// By name; Error(kUsage) lists the known ones.
+const ExportFormat& export_format(std::string_view name);
+// The format of a directory, nullptr for null or absent configuration; Error(kBadInput) names an unknown quant_method.
+const ExportFormat* format_of(const Json* quantization_config);
+
+}  // namespace hesse

@@ -1,0 +1,68 @@
+// The tensors of a Hugging Face directory, whether in one safetensors file or in shards with an index, and the
+// writer of such a set. Knows nothing of models: names are names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "io/safetensors.h"
+
+namespace hesse {
+
+class Checkpoint {
+ public:
+  // `directory` holds model.safetensors, or model.safetensors.index.json and its shards. With both, the index wins.
+  // Checks: every shard named by the index exists and is valid, every tensor of the index lies in the shard it names,
+  // no tensor stands in two shards. Error(kBadInput) names directory, shard and tensor; a directory with only .bin or
+  // .gguf files gets a message that says so.
+  explicit Checkpoint(const std::filesystem::path& directory);
+
+  const TensorView* find(std::string_view name) const;  // nullptr when absent
+  const TensorView& at(std::string_view name) const;    // Error(kBadInput) when absent
+  const std::vector<const TensorView*>& tensors() const { return order_; }  // sorted by name
+  const std::vector<std::filesystem::path>& files() const { return paths_; }  // weight files, in order
+  const std::filesystem::path& directory() const { return directory_; }
+  int64_t total_bytes() const;  // of all tensors
+  // Tells the kernel that this tensor's pages are not needed any more.
+  void release(const TensorView& tensor) const;
+
+ private:
+  std::filesystem::path directory_;
+  std::vector<std::filesystem::path> paths_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::unordered_map<std::string_view, size_t> shard_of_;
+  std::unordered_map<std::string_view, const TensorView*> by_name_;
+  std::vector<const TensorView*> order_;
+};
+
+// Writes a known set of tensors as model.safetensors, or, when their bytes exceed `max_shard_bytes`, as
+// model-00001-of-0000N.safetensors and model.safetensors.index.json. Tensors of one `unit` (consecutive specs with the
+// same unit name) stay in one shard. Tensors may arrive in any order.
+class CheckpointWriter {
+ public:
+  struct Item {
+    TensorSpec spec;
+    std::string unit;
+  };
+  CheckpointWriter(const std::filesystem::path& directory, std::vector<Item> items, int64_t max_shard_bytes);
+  void write(std::string_view name, std::span<const std::byte> bytes);
+  // All shards complete and synced, then the index (2-space indent, sorted keys, metadata.total_size in bytes).
+  void finish();
+  int64_t total_bytes() const { return total_bytes_; }
+
+ private:
+  std::filesystem::path directory_;
+  std::vector<std::string> shard_names_;
+  std::vector<std::unique_ptr<SafetensorsWriter>> shards_;
+  std::map<std::string, size_t, std::less<>> shard_of_;
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace hesse

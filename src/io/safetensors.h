@@ -1,0 +1,74 @@
+// safetensors: a JSON header and raw tensors behind it (docs/FORMATS.md). The reader trusts no number in the file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "io/file.h"
+
+namespace hesse {
+
+// What a tensor is, without its bytes.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+
+  int64_t elements() const;  // product of shape, checked; 1 for a scalar
+  int64_t bytes() const;     // checked
+};
+
+// A tensor inside a mapped file: valid as long as the SafetensorsFile lives.
+struct TensorView {
+  TensorSpec spec;
+  std::span<const std::byte> bytes;
+};
+
+class SafetensorsFile {
+ public:
+  // Maps and validates: header length against the file size (and <= 100,000,000), JSON, dtypes, shapes (checked
+  // products), offsets inside the file, end - begin == bytes of shape and dtype, no overlap, no gap, no trailing bytes.
+  // Throws Error(kBadInput) "[safetensors] FILE: 'TENSOR' ...", both numbers in it.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  const std::vector<TensorView>& tensors() const { return tensors_; }  // in the order of their data
+  const MappedFile& file() const { return file_; }
+
+ private:
+  MappedFile file_;
+  std::vector<TensorView> tensors_;
+};
+
+// The layout of one output file, known before any tensor is: header text and the offset of every tensor.
+struct SafetensorsLayout {
+  struct Entry {
+    TensorSpec spec;
+    int64_t offset = 0;  // from the beginning of the file
+  };
+  std::string header;  // the 8 length bytes, the JSON (metadata {"format":"pt"}), padded with spaces to 8 bytes
+  std::vector<Entry> entries;  // by element size descending, then by name
+  int64_t file_size = 0;       // bytes
+};
+SafetensorsLayout layout_safetensors(std::vector<TensorSpec> tensors);
+
+// Writes the tensors of a layout in any order.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout);
+  // `bytes` must be exactly the tensor's size. Each tensor exactly once, else Error(kInternal).
+  void write(std::string_view name, std::span<const std::byte> bytes);
+  void finish();  // Error(kInternal) naming a tensor that was not written; syncs
+
+ private:
+  SafetensorsLayout layout_;
+  std::vector<bool> written_;
+  OutputFile file_;
+};
+
+}  // namespace hesse

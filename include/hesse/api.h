@@ -1,0 +1,37 @@
+// The library's front door. Calls block, print nothing, and throw `Error`. They may be made from one thread at a time:
+// the pool of threads belongs to the process.
+#pragma once
+
+#include <string>
+
+#include "hesse/error.h"
+#include "hesse/events.h"
+#include "hesse/options.h"
+#include "hesse/types.h"
+
+namespace hesse {
+
+std::string version();  // "0.1.0"
+
+// Quantizes options.model into options.output and returns the record, which is also written there as hesse-run.json.
+// GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022, arXiv:2210.17323) in the feedback form of docs/ALGORITHM.md.
+// The output appears whole, by a rename, or not at all. Every packed tensor is read back and compared before that.
+// Equal inputs, options and thread count give byte-identical tensors. All checks come before the first matrix product.
+RunRecord quantize(const QuantizeOptions& options, Listener& listener);
+
+// Perplexity in float32: exp of the mean negative log-likelihood of every token given those before it in its window.
+EvalResult evaluate(const EvalOptions& options, Listener& listener);
+
+// Text after options.prompt; pieces arrive at listener.on_text as they are made.
+GenerateResult generate(const GenerateOptions& options, Listener& listener);
+
+// Architecture, linears and tensors. Reads headers only.
+ModelInfo inspect(const InspectOptions& options);
+
+// One JSON object, 2-space indent. That of a record is hesse-run.json, whose schema is in docs/FORMATS.md.
+std::string to_json(const RunRecord& record);
+std::string to_json(const EvalResult& result);
+std::string to_json(const GenerateResult& result);
+std::string to_json(const ModelInfo& info);
+
+}  // namespace hesse

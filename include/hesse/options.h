@@ -1,0 +1,109 @@
+// What a caller can ask for: one plain struct a command, the default beside the field. The visitor below each struct
+// lists its fields once, for parsing, help, echo and the record, so that they cannot drift apart.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace hesse {
+
+struct QuantizeOptions {
+  std::string model;                     // Hugging Face directory, full precision
+  std::string output;                    // directory to make
+  std::vector<std::string> calibration;  // UTF-8 text files
+  int bits = 4;                          // 2, 3, 4 or 8
+  int64_t group_size = 128;              // inputs that share a scale; -1: a whole row
+  bool symmetric = true;                 // false: a zero point a group, written as gptq_v2
+  std::string method = "gptq";           // or "rtn"
+  int64_t samples = 128;                 // calibration windows
+  int64_t length = 512;                  // tokens a window
+  bool bos = false;                      // begin every window with the BOS token
+  uint64_t seed = 0;                     // which windows are taken when there are more than `samples`
+  double damping = 0.01;                 // lambda / mean diag(H); raised by itself on failure
+  bool act_order = true;                 // columns by diag(H) descending, groups stay contiguous
+  std::string scale_search = "weighted"; // or "minmax"
+  bool positive_scales = false;          // never write negative scales (some loaders might refuse them)
+  double shard_size = 5.0;               // GB a weight file at most
+  bool overwrite = false;                // replace an output directory that Hesse wrote
+  int threads = 0;                       // 0: all processors this process may use
+
+  // Everything that cannot be meant, one sentence each; empty when usable. Does not touch the file system.
+  std::vector<std::string> problems() const;
+};
+
+// Calls visit(name, field, help) for every option that has a flag. `Self` is QuantizeOptions or const QuantizeOptions.
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit)
+  requires requires { o.calibration; }
+{
+  visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
+  visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
+  visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
+  visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row");
+  visit("sym", o.symmetric, "one fixed zero point (format gptq); --asym: one a group (format gptq_v2)");
+  visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
+  visit("samples", o.samples, "calibration windows");
+  visit("length", o.length, "tokens a calibration window");
+  visit("bos", o.bos, "begin every calibration window with the BOS token");
+  visit("seed", o.seed, "choice of the windows when the text has more than --samples");
+  visit("damping", o.damping, "lambda as a share of mean diag(H); raised by itself on failure");
+  visit("act-order", o.act_order, "solve columns by falling diag(H); the file stays a plain one");
+  visit("scale-search", o.scale_search, "weighted (by the pivots of the factor) or minmax");
+  visit("positive-scales", o.positive_scales, "never write a negative scale");
+  visit("shard-size", o.shard_size, "largest weight file, GB");
+  visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+struct EvalOptions {
+  std::string model;              // full-precision or quantized directory
+  std::vector<std::string> text;  // UTF-8 text files, joined
+  int64_t window = 512;           // tokens; windows do not overlap
+  int64_t windows = 0;            // how many from the beginning; 0: all
+  bool bos = false;               // put the BOS token before each window (it is not predicted)
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit)
+  requires requires { o.windows; }
+{
+  visit("text", o.text, "text to predict, UTF-8; several files are joined");
+  visit("window", o.window, "tokens a window; windows do not overlap");
+  visit("windows", o.windows, "how many windows from the beginning; 0: all");
+  visit("bos", o.bos, "put the BOS token before every window");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+struct GenerateOptions {
+  std::string model;         // full-precision or quantized directory
+  std::string prompt;        // UTF-8
+  int64_t max_tokens = 64;   // new tokens at most; ends earlier at the end-of-text token
+  double temperature = 0.7;  // 0: always the most likely token
+  double top_p = 0.95;       // draw from the most likely tokens that together have this probability
+  uint64_t seed = 0;
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit)
+  requires requires { o.prompt; }
+{
+  visit("prompt", o.prompt, "text to go on from");
+  visit("max-tokens", o.max_tokens, "new tokens at most");
+  visit("temperature", o.temperature, "0: always the most likely token");
+  visit("top-p", o.top_p, "draw from the most likely tokens that together have this probability");
+  visit("seed", o.seed, "seed of the draw");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+struct InspectOptions {
+  std::string model;
+};
+
+}  // namespace hesse

@@ -1,0 +1,17 @@
+#include "quant/rtn.h"
+
+#include <utility>
+#include <vector>
+
+namespace hesse {
+
+QuantizedLinear solve_rtn(MatrixView<const float> weight, const PreparedHessian* prepared, const LinearSpec& spec,
+                          const GridOptions& options) {
+  const std::vector<float> alike(static_cast<size_t>(weight.cols), 1.0f);
+  Grid grid = find_grid(weight, prepared != nullptr ? prepared->importance : alike, spec, options);
+  Matrix<uint8_t> codes = round_to_grid(weight, grid, spec);
+  return {spec, std::move(codes), std::move(grid.scales), std::move(grid.zeros),
+          contiguous_groups(weight.cols, spec.group_width(weight.cols))};
+}
+
+}  // namespace hesse

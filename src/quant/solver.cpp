@@ -1,0 +1,99 @@
+#include "quant/solver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/threads.h"
+#include "hesse/error.h"
+#include "linalg/gemm.h"
+#include "quant/gptq.h"
+#include "quant/rtn.h"
+
+namespace hesse {
+namespace {
+
+constexpr std::array<Solver, 2> kSolvers{{
+    {"gptq", true, solve_gptq},
+    {"rtn", false, solve_rtn},
+}};
+
+Matrix<float> error_of(MatrixView<const float> weight, const QuantizedLinear& linear) {
+  Matrix<float> error = dequantize(linear);
+  parallel_for(weight.rows, [&](int64_t r) {
+    for (int64_t c = 0; c < weight.cols; ++c) error(r, c) = weight(r, c) - error(r, c);
+  });
+  return error;
+}
+
+// Share of the weights that lie more than half a step outside the range of their grid.
+double clip_rate(MatrixView<const float> weight, const QuantizedLinear& linear) {
+  std::vector<int64_t> clipped(static_cast<size_t>(weight.rows), 0);
+  const float top = static_cast<float>(linear.spec.max_code());
+  parallel_for(weight.rows, [&](int64_t row) {
+    for (int64_t i = 0; i < weight.cols; ++i) {
+      const int64_t g = linear.group_of[static_cast<size_t>(i)];
+      const float code = weight(row, i) / linear.scales(g, row) + static_cast<float>(linear.zeros(g, row));
+      clipped[static_cast<size_t>(row)] += (code < -0.5f || code > top + 0.5f) ? 1 : 0;
+    }
+  });
+  const int64_t total = std::accumulate(clipped.begin(), clipped.end(), int64_t{0});
+  return static_cast<double>(total) / static_cast<double>(std::max<int64_t>(1, weight.rows * weight.cols));
+}
+
+}  // namespace
+
+std::span<const Solver> solvers() { return kSolvers; }
+
+const Solver& solver(std::string_view name) {
+  std::string known;
+  for (const Solver& row : kSolvers) {
+    if (row.name == name) return row;
+    known += known.empty() ? "" : ", ";
+    known += row.name;
+  }
+  throw Error(ErrorKind::kUsage, fmt::format("[method] '{}' is not known; one of: {}", name, known));
+}
+
+double quadratic_loss(MatrixView<const float> error, const Matrix<double>& h) {
+  constexpr int64_t kRows = 64;
+  const int64_t tiles = ceil_div(error.rows, kRows);
+  std::vector<double> sums(static_cast<size_t>(tiles), 0.0);
+  parallel_for(tiles, [&](int64_t tile) {
+    const int64_t rows = std::min(kRows, error.rows - tile * kRows);
+    Matrix<double> transposed(error.cols, rows);  // [in, rows]
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < error.cols; ++c) transposed(c, r) = static_cast<double>(error(tile * kRows + r, c));
+    }
+    Matrix<double> product = Matrix<double>::zeros(error.cols, rows);
+    gemm_tn_add(h.view(), transposed.view(), product.view());
+    sums[static_cast<size_t>(tile)] =
+        std::inner_product(product.data(), product.data() + product.size(), transposed.data(), 0.0);
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+SolveOutcome solve_linear(const Solver& chosen, MatrixView<const float> weight, const PreparedHessian* prepared,
+                          const LinearSpec& spec, const GridOptions& options) {
+  SolveOutcome outcome;
+  outcome.fallback = chosen.needs_hessian && !prepared->factored();
+  outcome.linear = outcome.fallback ? solve_rtn(weight, prepared, spec, options)
+                                    : chosen.solve(weight, prepared, spec, options);
+  outcome.clip_rate = clip_rate(weight, outcome.linear);
+  if (prepared != nullptr) {
+    const Matrix<double>& h = prepared->hessian.sum;
+    const QuantizedLinear rounded =
+        solve_rtn(weight, nullptr, spec, {.search = ScaleSearch::kMinMax, .negative_scales = false});
+    outcome.loss = quadratic_loss(error_of(weight, outcome.linear).view(), h);
+    outcome.rtn_loss = quadratic_loss(error_of(weight, rounded).view(), h);
+    outcome.energy = quadratic_loss(weight, h);
+  }
+  return outcome;
+}
+
+}  // namespace hesse

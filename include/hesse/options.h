@@ -104,6 +104,8 @@ void visit_options(Self& o, Visitor&& visit)
 
 struct InspectOptions {
   std::string model;
+
+  std::vector<std::string> problems() const;
 };
 
 }  // namespace hesse

@@ -13,11 +13,13 @@ std::string processor_name();   // as the system tells it, "unknown processor" o
 // Seconds since it was made.
 class Stopwatch {
  public:
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double seconds() const { return now() - start_; }
+  static double now() {  // seconds on a clock that never goes back
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
+  double start_ = now();
 };
 
 }  // namespace hesse

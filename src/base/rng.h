@@ -20,8 +20,13 @@ class Rng {
     return z ^ (z >> 31);
   }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)
-  // [0, bound); the bias of the multiplication is below 2^-32 for bounds that fit 32 bits.
-  uint64_t below(uint64_t bound) { return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64); }
+  // [0, bound), unbiased: values below 2^64 mod bound are drawn again.
+  uint64_t below(uint64_t bound) {
+    const uint64_t reject = (0 - bound) % bound;
+    uint64_t value = next();
+    while (value < reject) value = next();
+    return value % bound;
+  }
   // Standard normal by Box and Muller.
   double normal() {
     const double u = 1.0 - uniform();

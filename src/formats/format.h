@@ -15,14 +15,21 @@ namespace hesse {
 
 // What the configuration object says of the whole model.
 struct FormatConfig {
-  LinearSpec spec;            // of every linear
-  double damping = 0.01;      // information for readers
-  std::string tool_version;   // "hesse:0.1.0"
-  Json meta = Json::object();  // further members of "meta"
+  LinearSpec spec = {};           // of every linear
+  bool act_order = false;         // some group_of is not i / width (dynamic groups); engines are slower then
+  bool lm_head = false;           // lm_head is quantized too
+  double damping = 0.01;          // information for readers
+  std::string tool_version = {};  // "hesse:0.1.0"
+  Json meta = Json::object();     // further members of "meta"; no paths or names of this machine
 };
 
 // Receives one finished tensor; the bytes are valid during the call only.
 using TensorSink = std::function<void(std::string_view name, std::span<const std::byte> bytes)>;
+
+struct LinearSize {
+  int64_t out = 0;
+  int64_t in = 0;
+};
 
 class ExportFormat {
  public:
@@ -36,18 +43,24 @@ class ExportFormat {
   // The tensors of the linear `module` (the name in the file without ".weight"), without a bias.
   virtual std::vector<TensorSpec> tensors(std::string_view module, int64_t out, int64_t in,
                                           const LinearSpec& spec) const = 0;
+  // Gives every tensor of tensors() to `sink`, once. Error(kInternal) for a linear that breaks the promises of
+  // QuantizedLinear or for which why_not() has an answer.
   virtual void write(std::string_view module, const QuantizedLinear& linear, const TensorSink& sink) const = 0;
 
   // The object for "quantization_config"; whether it also goes into a file of its own (name or empty).
   virtual Json config(const FormatConfig& config) const = 0;
   virtual std::string_view config_file() const = 0;
 
-  // Whether a model whose config.json has this "quantization_config" is in this format.
+  // Whether a model whose config.json has this "quantization_config" is in this format. Error(kBadInput) when it is a
+  // relative that cannot be read, for instance a Marlin file.
   virtual bool recognises(const Json& quantization_config) const = 0;
   // Whether `module` is stored packed in `checkpoint` (else it has a plain ".weight").
   virtual bool has(const Checkpoint& checkpoint, std::string_view module) const = 0;
+  // Shape of the packed linear `module`, without reading its codes. Error(kBadInput) when a tensor is missing.
+  virtual LinearSize size(const Checkpoint& checkpoint, std::string_view module) const = 0;
   // Reads what write() wrote, and files of other tools in the same format (any g_idx, v1 or v2 zero points). Every
-  // shape and value is checked: Error(kBadInput) "[gptq] MODULE: ...".
+  // shape and value is checked: Error(kBadInput) "[gptq] MODULE: ...". The result can always be dequantized, but files
+  // of other tools may hold what write() refuses: scales that are 0 or no halves, zero points 0 and 2^bits.
   virtual QuantizedLinear read(const Checkpoint& checkpoint, std::string_view module,
                                const Json& quantization_config) const = 0;
 };
@@ -56,7 +69,8 @@ class ExportFormat {
 std::span<const ExportFormat* const> export_formats();
 // By name; Error(kUsage) lists the known ones.
 const ExportFormat& export_format(std::string_view name);
-// The format of a directory, nullptr for null or absent configuration; Error(kBadInput) names an unknown quant_method.
+// The format of a directory, nullptr for null or absent configuration; Error(kBadInput) for one that cannot be read,
+// naming its quant_method.
 const ExportFormat* format_of(const Json* quantization_config);
 
 }  // namespace hesse

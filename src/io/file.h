@@ -1,17 +1,19 @@
-// Files: mapped for reading, written aside and renamed. Errors name the path and what the system said; damage and
-// absence are kBadInput, a full disk or missing permission kEnvironment.
+// Files: mapped for reading, written at planned offsets, synced. Errors name the path and what the system said: what is
+// absent or of the wrong sort is kBadInput when read; a full disk, a missing permission or a failing device is
+// kEnvironment. With staged_directory.cpp the only place that calls the file system by itself.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace hesse {
 
-// A whole file mapped read-only. Movable. The bytes stay valid as long as it lives.
+// A whole regular file mapped read-only; an empty one has no bytes. Movable. The bytes stay valid as long as it lives.
+// A file that another program shrinks or rewrites meanwhile is out of scope: the system answers with SIGBUS.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -22,7 +24,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, static_cast<size_t>(size_)}; }
   int64_t size() const { return size_; }
-  // Tells the kernel that [begin, begin + size) will be read soon, or is not needed any more.
+  // Tells the kernel that [begin, begin + size) will be read soon, or is not needed any more. Only advice: the bytes
+  // stay readable, parts outside the file are ignored, and pages shared with a neighbour are kept by dont_need().
   void will_need(int64_t begin, int64_t size) const;
   void dont_need(int64_t begin, int64_t size) const;
 
@@ -31,9 +34,11 @@ class MappedFile {
   int64_t size_ = 0;
 };
 
-std::string read_text_file(const std::filesystem::path& path);  // whole file; Error when absent
+// The whole of a file, a pipe included.
+std::string read_text_file(const std::filesystem::path& path);
 
 // A file under construction: written at any offset, synced on finish(). Removed when destroyed unfinished.
+// Several threads may write_at() at once.
 class OutputFile {
  public:
   explicit OutputFile(const std::filesystem::path& path);  // creates; an existing file is an error
@@ -41,7 +46,8 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   void write_at(int64_t offset, const void* data, int64_t size);
-  void finish();  // fsync and close; throws if either fails
+  // Syncs and closes; throws if either fails, and the file is removed then. Nothing may be written afterwards.
+  void finish();
 
  private:
   std::filesystem::path path_;
@@ -51,26 +57,7 @@ class OutputFile {
 // Creates `path` with `text`, synced. For files inside a StagedDirectory.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 void copy_file_synced(const std::filesystem::path& from, const std::filesystem::path& to);
-
-// A result directory that appears whole or not at all: files are made in a sibling directory ".NAME.partial-PID",
-// publish() syncs it and renames it to its name. Destroyed unpublished, it is removed with all it holds.
-class StagedDirectory {
- public:
-  // `target` must not exist, unless `overwrite`: then publish() replaces it (the old one is moved away before the
-  // rename and deleted after it). Throws kUsage when it exists and may not be replaced, or when it exists and is not a
-  // directory that Hesse wrote (no `marker` file inside), kEnvironment when the parent cannot be written.
-  StagedDirectory(const std::filesystem::path& target, bool overwrite, std::string_view marker);
-  ~StagedDirectory();
-  StagedDirectory(const StagedDirectory&) = delete;
-  StagedDirectory& operator=(const StagedDirectory&) = delete;
-
-  const std::filesystem::path& path() const { return staging_; }  // write here
-  void publish();
-
- private:
-  std::filesystem::path target_;
-  std::filesystem::path staging_;
-  bool published_ = false;
-};
+// Makes what was written to a file, or renamed within a directory, last.
+void sync_path(const std::filesystem::path& path);
 
 }  // namespace hesse

@@ -1,12 +1,13 @@
 // safetensors: a JSON header and raw tensors behind it (docs/FORMATS.md). The reader trusts no number in the file.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/dtype.h"
@@ -24,7 +25,8 @@ struct TensorSpec {
   int64_t bytes() const;     // checked
 };
 
-// A tensor inside a mapped file: valid as long as the SafetensorsFile lives.
+// A tensor inside a mapped file: valid as long as the SafetensorsFile lives. A file may put its data at any byte, so
+// `bytes` need not be aligned for the element type: copy with memcpy before computing.
 struct TensorView {
   TensorSpec spec;
   std::span<const std::byte> bytes;
@@ -34,7 +36,8 @@ class SafetensorsFile {
  public:
   // Maps and validates: header length against the file size (and <= 100,000,000), JSON, dtypes, shapes (checked
   // products), offsets inside the file, end - begin == bytes of shape and dtype, no overlap, no gap, no trailing bytes.
-  // Throws Error(kBadInput) "[safetensors] FILE: 'TENSOR' ...", both numbers in it.
+  // Throws Error(kBadInput) "[safetensors] FILE: 'TENSOR' ..." with both numbers in it; "[json] FILE, header: ..." when
+  // the header is not JSON or names a tensor twice, "[size] FILE: 'TENSOR' ..." when a shape overflows.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::vector<TensorView>& tensors() const { return tensors_; }  // in the order of their data
@@ -45,29 +48,37 @@ class SafetensorsFile {
   std::vector<TensorView> tensors_;
 };
 
+// A name from a file as messages show it: in quotes, one line, long ones cut.
+std::string quoted_name(std::string_view name);
+
 // The layout of one output file, known before any tensor is: header text and the offset of every tensor.
 struct SafetensorsLayout {
   struct Entry {
     TensorSpec spec;
-    int64_t offset = 0;  // from the beginning of the file
+    int64_t offset = 0;  // from the beginning of the file; a multiple of the element size
   };
-  std::string header;  // the 8 length bytes, the JSON (metadata {"format":"pt"}), padded with spaces to 8 bytes
+  std::string header;          // the 8 length bytes, the JSON (metadata {"format":"pt"}), padded with spaces to 8 bytes
   std::vector<Entry> entries;  // by element size descending, then by name
   int64_t file_size = 0;       // bytes
 };
+// Error(kInternal) when a name stands twice or is the format's own "__metadata__".
 SafetensorsLayout layout_safetensors(std::vector<TensorSpec> tensors);
 
-// Writes the tensors of a layout in any order.
+// Writes the tensors of a layout in any order. One thread at a time.
 class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout);
   // `bytes` must be exactly the tensor's size. Each tensor exactly once, else Error(kInternal).
   void write(std::string_view name, std::span<const std::byte> bytes);
-  void finish();  // Error(kInternal) naming a tensor that was not written; syncs
+  bool complete() const { return missing_ == 0; }  // every tensor was written
+  void finish();                                   // Error(kInternal) naming a tensor that was not written; syncs
 
  private:
+  std::string path_;
   SafetensorsLayout layout_;
+  std::unordered_map<std::string_view, size_t> index_;  // of entries, by name
   std::vector<bool> written_;
+  size_t missing_ = 0;  // tensors not yet written
   OutputFile file_;
 };
 

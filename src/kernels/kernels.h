@@ -1,46 +1,68 @@
 // The loops that run once per activation. Pointers, lengths, strides; no allocation, I/O, exceptions or threads.
 // Each has a scalar twin in namespace hesse::scalar with the same contract: its documentation and its oracle.
-// The SIMD versions choose their instruction set at run time (Highway). Unaligned pointers are fine; in and out may be
-// the same pointer where noted, else they must not overlap.
+// The SIMD versions choose their instruction set at run time (Highway) and may be called by any thread. Unaligned
+// pointers are fine; nothing outside of the given elements is read or written. Where "in place" is not written,
+// outputs must not overlap inputs. NaN in gives NaN out and is never hidden.
 #pragma once
 
 #include <cstdint>
 
 namespace hesse {
 
-#define HESSE_KERNELS(K)                                                                                               \
-  /* out[i] = value of the half or bfloat16 bits in[i]; exact */                                                       \
-  K(void, f16_to_f32, (const uint16_t* in, float* out, int64_t n))                                                     \
-  K(void, bf16_to_f32, (const uint16_t* in, float* out, int64_t n))                                                    \
-  /* RMSNorm of one row: out = weight * x / sqrt(mean(x^2) + eps); Zhang and Sennrich 2019. out may be x. */           \
-  K(void, rms_norm, (const float* x, const float* weight, float eps, float* out, int64_t n))                           \
-  /* gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)); in place */                                         \
-  K(void, silu_mul, (float* gate, const float* up, int64_t n))                                                         \
-  /* h[i] += x[i] */                                                                                                   \
-  K(void, add, (float* h, const float* x, int64_t n))                                                                  \
-  /* Rotates one head in place, rotate-half style: pairs (i, i + half), i < half; x has 2*half elements. */            \
-  K(void, rope_half, (float* x, const float* cos, const float* sin, int64_t half))                                     \
-  /* c[m,n] (+)= a[m,k] * b[k,n], row-major with strides; for tiles that stay in cache. accumulate 0: c is set. */     \
-  K(void, gemm_tile, (const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,      \
-                      int64_t n, int64_t k, int accumulate))                                                           \
-  /* Streamed softmax over one more tile of scores s[n] of a row (Milakov and Gimelshein 2018):                        \
-     with m' = max(*max, s...), s[j] = exp(s[j] - m'), *sum = *sum * r + sum(s), *max = m'; returns r = exp(*max-m'),  \
-     the factor for what was accumulated before (0 when *max was -inf). Scores may be -inf, not all of a first tile. */\
-  K(float, softmax_tile, (float* s, int64_t n, float* max, float* sum))                                                \
-  /* x[i] *= factor */                                                                                                 \
-  K(void, scale, (float* x, float factor, int64_t n))                                                                  \
-  /* max |x[i]|; infinity or NaN anywhere gives infinity. 0 for n = 0. */                                              \
-  K(float, max_abs, (const float* x, int64_t n))                                                                       \
-  /* log(sum(exp(x[i]))), computed around the maximum, sums in double; n >= 1 */                                       \
-  K(double, log_sum_exp, (const float* x, int64_t n))
+// out[i] = value of the half or bfloat16 bits in[i]. Exact, subnormals, infinities and payloads of NaN included.
+void f16_to_f32(const uint16_t* in, float* out, int64_t n);
+void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
 
-#define HESSE_DECLARE(ret, name, args) ret name args;
-HESSE_KERNELS(HESSE_DECLARE)
-namespace scalar {
-HESSE_KERNELS(HESSE_DECLARE)
-}
-#undef HESSE_DECLARE
+// RMSNorm of one row: out = weight * x / sqrt(mean(x^2) + eps); Zhang and Sennrich 2019. eps > 0. out may be x.
+// The mean is taken in double: no overflow, and no error that grows with n.
+void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
+
+// In place: gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)), silu(-inf) = -0.
+void silu_mul(float* gate, const float* up, int64_t n);
+
+// In place: h[i] += x[i].
+void add(float* h, const float* x, int64_t n);
+
+// In place: x[i] *= factor.
+void scale(float* x, float factor, int64_t n);
+
+// In place: rotates one head, rotate-half style: the pairs (x[i], x[i + half]) by the angles i < half, whose cosines
+// and sines are given. x has 2 * half elements. Su et al. 2021.
+void rope_half(float* x, const float* cos, const float* sin, int64_t half);
+
+// c[m,n] (+)= a[m,k] * b[k,n], row-major with strides ld; for tiles that stay in cache.
+// accumulate 0: c is set and its old values are not read, even for k = 0; else: c is added to.
+void gemm_tile(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m, int64_t n,
+               int64_t k, int accumulate);
+
+// Streamed softmax over one more tile of scores s[n] of a row (Milakov and Gimelshein 2018); start with *max = -inf,
+// *sum = 0. With m' = max(*max, s...): s[j] = exp(s[j] - m'), *sum = *sum * r + sum(s), *max = m'. Returns
+// r = exp(*max - m'), the factor for what was accumulated before; 0 while *max was -inf. Scores may be -inf (masked);
+// a row with nothing else so far has s = 0 and *sum = 0. A score of +inf or NaN makes *sum NaN.
+float softmax_tile(float* s, int64_t n, float* max, float* sum);
+
+// max |x[i]|; infinity or NaN anywhere gives infinity. 0 for n = 0.
+float max_abs(const float* x, int64_t n);
+
+// log(sum(exp(x[i]))) around the maximum, in double. -inf when all are -inf or n = 0; NaN for +inf or NaN anywhere.
+double log_sum_exp(const float* x, int64_t n);
 
 const char* simd_target();  // the instruction set in use, Highway's name: "AVX2", "AVX3_ZEN4", ...
+
+// The scalar twins: plain loops that compute in double and round once. Same contracts.
+namespace scalar {
+void f16_to_f32(const uint16_t* in, float* out, int64_t n);
+void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
+void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
+void silu_mul(float* gate, const float* up, int64_t n);
+void add(float* h, const float* x, int64_t n);
+void scale(float* x, float factor, int64_t n);
+void rope_half(float* x, const float* cos, const float* sin, int64_t half);
+void gemm_tile(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m, int64_t n,
+               int64_t k, int accumulate);
+float softmax_tile(float* s, int64_t n, float* max, float* sum);
+float max_abs(const float* x, int64_t n);
+double log_sum_exp(const float* x, int64_t n);
+}  // namespace scalar
 
 }  // namespace hesse

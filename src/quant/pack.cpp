@@ -14,6 +14,9 @@ namespace {
 
 constexpr int64_t kBlock = 32;  // codes that fill whole words at every width
 
+// Codes that make a task worth a thread; smaller matrices are done by the caller's.
+constexpr int64_t kTask = 1 << 15;
+
 // Transposed rows that one task takes: their words lie side by side and fill one cache line of 64 bytes.
 constexpr int64_t kStrip = 16;
 
@@ -25,10 +28,19 @@ void check_sizes(int64_t codes, int64_t words, int64_t lanes_of_codes, int64_t l
     throw Error(ErrorKind::kInternal, fmt::format("[pack] {} codes of {} bits do not fill whole words", codes, bits));
   }
   if (words != packed_words(codes, bits) || lanes_of_codes != lanes_of_words) {
-    throw Error(ErrorKind::kInternal,
-                fmt::format("[pack] {} x {} codes of {} bits do not belong to {} x {} words", codes, lanes_of_codes,
-                            bits, words, lanes_of_words));
+    throw Error(ErrorKind::kInternal, fmt::format("[pack] {} x {} codes of {} bits do not belong to {} x {} words",
+                                                  codes, lanes_of_codes, bits, words, lanes_of_words));
   }
+}
+
+// body(i) for every i in [0, count), each of which handles `codes_each` codes.
+template <class Body>
+void for_each(int64_t count, int64_t codes_each, const Body& body) {
+  const int64_t at_once = std::max<int64_t>(1, kTask / std::max<int64_t>(1, codes_each));
+  parallel_for(ceil_div(count, at_once), [&](int64_t task) {
+    const int64_t last = std::min((task + 1) * at_once, count);
+    for (int64_t i = task * at_once; i < last; ++i) body(i);
+  });
 }
 
 // `n` codes side by side into words side by side.
@@ -77,7 +89,7 @@ UnpackRun unpack_run_of(int bits) {
 // Row by row through the codes, so that the inner loop runs along memory in both matrices.
 void pack_rows(MatrixView<const uint8_t> codes, int bits, MatrixView<uint32_t> words) {
   check_sizes(codes.rows, words.rows, codes.cols, words.cols, bits);
-  parallel_for(ceil_div(codes.rows, kBlock), [&](int64_t block) {
+  for_each(ceil_div(codes.rows, kBlock), kBlock * codes.cols, [&](int64_t block) {
     const int64_t first_word = block * bits;
     const int64_t last_word = std::min(first_word + bits, words.rows);
     for (int64_t r = first_word; r < last_word; ++r) std::fill_n(words.row(r), words.cols, 0u);
@@ -99,7 +111,7 @@ void pack_rows(MatrixView<const uint8_t> codes, int bits, MatrixView<uint32_t> w
 void unpack_rows(MatrixView<const uint32_t> words, int bits, MatrixView<uint8_t> codes) {
   check_sizes(codes.rows, words.rows, codes.cols, words.cols, bits);
   const uint32_t mask = (1u << bits) - 1;
-  parallel_for(codes.rows, [&](int64_t k) {
+  for_each(codes.rows, codes.cols, [&](int64_t k) {
     uint8_t* out = codes.row(k);
     const int64_t bit = k * bits;
     const int shift = static_cast<int>(bit % 32);
@@ -118,20 +130,20 @@ void unpack_rows(MatrixView<const uint32_t> words, int bits, MatrixView<uint8_t>
 void pack_cols(MatrixView<const uint8_t> codes, int bits, MatrixView<uint32_t> words) {
   check_sizes(codes.cols, words.cols, codes.rows, words.rows, bits);
   const PackRun run = pack_run_of(bits);
-  parallel_for(codes.rows, [&](int64_t r) { run(codes.row(r), codes.cols, words.row(r)); });
+  for_each(codes.rows, codes.cols, [&](int64_t r) { run(codes.row(r), codes.cols, words.row(r)); });
 }
 
 void unpack_cols(MatrixView<const uint32_t> words, int bits, MatrixView<uint8_t> codes) {
   check_sizes(codes.cols, words.cols, codes.rows, words.rows, bits);
   const UnpackRun run = unpack_run_of(bits);
-  parallel_for(codes.rows, [&](int64_t r) { run(words.row(r), codes.cols, codes.row(r)); });
+  for_each(codes.rows, codes.cols, [&](int64_t r) { run(words.row(r), codes.cols, codes.row(r)); });
 }
 
 // A strip of rows is packed into a small buffer that stays in cache and leaves it one whole cache line at a time.
 void pack_cols_transposed(MatrixView<const uint8_t> codes, int bits, MatrixView<uint32_t> words) {
   check_sizes(codes.cols, words.rows, codes.rows, words.cols, bits);
   const PackRun run = pack_run_of(bits);
-  parallel_for(ceil_div(codes.rows, kStrip), [&](int64_t strip) {
+  for_each(ceil_div(codes.rows, kStrip), kStrip * codes.cols, [&](int64_t strip) {
     const int64_t first = strip * kStrip;
     const int64_t count = std::min(kStrip, codes.rows - first);
     std::vector<uint32_t> buffer(static_cast<size_t>(count * words.rows));  // [count, words of a row]
@@ -146,7 +158,7 @@ void pack_cols_transposed(MatrixView<const uint8_t> codes, int bits, MatrixView<
 void unpack_cols_transposed(MatrixView<const uint32_t> words, int bits, MatrixView<uint8_t> codes) {
   check_sizes(codes.cols, words.rows, codes.rows, words.cols, bits);
   const UnpackRun run = unpack_run_of(bits);
-  parallel_for(ceil_div(codes.rows, kStrip), [&](int64_t strip) {
+  for_each(ceil_div(codes.rows, kStrip), kStrip * codes.cols, [&](int64_t strip) {
     const int64_t first = strip * kStrip;
     const int64_t count = std::min(kStrip, codes.rows - first);
     std::vector<uint32_t> buffer(static_cast<size_t>(count * words.rows));  // [count, words of a row]

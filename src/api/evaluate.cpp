@@ -1,0 +1,48 @@
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "api/open_model.h"
+#include "api/problems.h"
+#include "base/process.h"
+#include "base/threads.h"
+#include "data/windows.h"
+#include "eval/perplexity.h"
+#include "hesse/api.h"
+#include "hesse/error.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hesse {
+
+EvalResult evaluate(const EvalOptions& options, Listener& listener) {
+  require_no_problems(options);
+  set_threads(options.threads);
+  const Stopwatch watch;
+  const OpenModel opened = open_model(options.model);
+  const Tokenizer tokenizer = Tokenizer::from_directory(opened.directory);
+  const Windows windows =
+      evaluation_windows({options.text.begin(), options.text.end()}, tokenizer,
+                         {.length = options.window, .count = options.windows, .bos = options.bos});
+  for (const std::string& note : windows.notes) listener.on_warning(note);
+  require_ids_in_vocabulary(windows, opened.config.vocab);
+  if (windows.length() > opened.config.max_positions) {
+    listener.on_warning("the windows are longer than the positions that the model was made for");
+  }
+  const Model model(opened.config, *opened.source, windows.length());
+  const Likelihood sum = likelihood(model, windows, [&](double share) {
+    if (listener.stop_requested()) throw Error(ErrorKind::kInterrupted, "[eval] stopped on request");
+    const double seconds = watch.seconds();
+    listener.on_progress({.what = "evaluating", .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
+  });
+  EvalResult result;
+  result.mean_nll = sum.nll / static_cast<double>(sum.predictions);
+  result.perplexity = std::exp(result.mean_nll);
+  result.windows = windows.count();
+  result.window = options.window;
+  result.predictions = sum.predictions;
+  result.seconds = watch.seconds();
+  result.format = opened.format_name();
+  return result;
+}
+
+}  // namespace hesse

@@ -1,0 +1,119 @@
+// What cannot be meant, said all at once. Options are named by their flags; a caller of the library finds the field in
+// the visitor of hesse/options.h.
+#include "hesse/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <initializer_list>
+#include <string_view>
+
+namespace hesse {
+namespace {
+
+constexpr int kMaxThreads = 4096;
+// Far above any calibration set, and far enough below 2^63 for tokens x width to be counted in int64_t.
+constexpr int64_t kMaxCalibrationTokens = int64_t{1} << 36;
+
+class Problems {
+ public:
+  template <class... Args>
+  void unless(bool good, fmt::format_string<Args...> text, Args&&... args) {
+    if (!good) list_.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+  std::vector<std::string> take() { return std::move(list_); }
+
+ private:
+  std::vector<std::string> list_;
+};
+
+bool one_of(std::string_view value, std::initializer_list<std::string_view> known) {
+  return std::find(known.begin(), known.end(), value) != known.end();
+}
+
+bool any_empty(const std::vector<std::string>& files) {
+  return std::any_of(files.begin(), files.end(), [](const std::string& file) { return file.empty(); });
+}
+
+// "a/b", "a/b/" and "a/./b" are one path.
+std::filesystem::path spelled_out(const std::string& path) {
+  std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+void check_model(Problems& problems, const std::string& model) {
+  problems.unless(!model.empty(), "model is missing; name a Hugging Face model directory");
+}
+
+void check_threads(Problems& problems, int threads) {
+  problems.unless(threads >= 0 && threads <= kMaxThreads, "threads is {}; must be 0 (all processors) to {}", threads,
+                  kMaxThreads);
+}
+
+void check_paths(Problems& problems, const QuantizeOptions& o) {
+  check_model(problems, o.model);
+  problems.unless(!o.output.empty(), "output is missing; name a directory to make");
+  problems.unless(o.model.empty() || o.output.empty() || spelled_out(o.model) != spelled_out(o.output),
+                  "output is '{}', the model itself; name another directory", o.output);
+  problems.unless(o.method != "gptq" || !o.calibration.empty(),
+                  "calib is missing; method gptq needs a calibration text (rtn does without)");
+  problems.unless(!any_empty(o.calibration), "calib has an empty file name");
+}
+
+void check_calibration(Problems& problems, const QuantizeOptions& o) {
+  problems.unless(o.samples >= 1, "samples is {}; must be at least 1", o.samples);
+  problems.unless(o.length >= 2, "length is {}; must be at least 2 tokens", o.length);
+  problems.unless(o.samples < 1 || o.length < 2 || o.samples <= kMaxCalibrationTokens / o.length,
+                  "samples x length is {} x {}; must be at most {} tokens", o.samples, o.length, kMaxCalibrationTokens);
+}
+
+}  // namespace
+
+std::vector<std::string> QuantizeOptions::problems() const {
+  Problems problems;
+  check_paths(problems, *this);
+  problems.unless(bits == 2 || bits == 3 || bits == 4 || bits == 8, "bits is {}; must be 2, 3, 4 or 8", bits);
+  problems.unless(group_size == -1 || group_size >= 1, "group-size is {}; must be positive, or -1 for a whole row",
+                  group_size);
+  problems.unless(one_of(method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", method);
+  check_calibration(problems, *this);
+  problems.unless(damping > 0 && damping <= 10, "damping is {}; must be above 0 and at most 10", damping);
+  problems.unless(one_of(scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
+                  scale_search);
+  problems.unless(std::isfinite(shard_size) && shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
+                  shard_size);
+  check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> EvalOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  problems.unless(!text.empty(), "text is missing; name a UTF-8 text file");
+  problems.unless(!any_empty(text), "text has an empty file name");
+  problems.unless(window >= 2, "window is {}; must be at least 2 tokens", window);
+  problems.unless(windows >= 0, "windows is {}; must be positive, or 0 for all", windows);
+  check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> GenerateOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  problems.unless(max_tokens >= 1, "max-tokens is {}; must be at least 1", max_tokens);
+  problems.unless(std::isfinite(temperature) && temperature >= 0,
+                  "temperature is {}; must be 0 (most likely token) or above", temperature);
+  problems.unless(top_p > 0 && top_p <= 1, "top-p is {}; must be above 0 and at most 1", top_p);
+  check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> InspectOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  return problems.take();
+}
+
+}  // namespace hesse

@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "api/problems.h"
+#include "base/process.h"
+#include "base/sha256.h"
+#include "base/threads.h"
+#include "hesse/api.h"
+#include "io/file.h"
+#include "io/staged_directory.h"
+#include "kernels/kernels.h"
+#include "linalg/gemm.h"
+#include "report/report.h"
+#include "run/job.h"
+#include "run/pipeline.h"
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRecordFile = "hesse-run.json";
+
+InputFile hash_file(const fs::path& path) {
+  constexpr int64_t kPiece = int64_t{64} << 20;
+  const MappedFile file(path);
+  Sha256 hash;
+  for (int64_t first = 0; first < file.size(); first += kPiece) {
+    const int64_t size = std::min(kPiece, file.size() - first);
+    hash.update(file.bytes().data() + first, static_cast<size_t>(size));
+  }
+  return {path.filename().string(), file.size(), hash.hex()};
+}
+
+// What decides the result: configuration, tokenizer, weights and calibration text.
+std::vector<InputFile> hash_inputs(const Job& job) {
+  std::vector<fs::path> files;
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    if (fs::exists(job.model_directory / name)) files.push_back(job.model_directory / name);
+  }
+  files.insert(files.end(), job.checkpoint->files().begin(), job.checkpoint->files().end());
+  files.insert(files.end(), job.options.calibration.begin(), job.options.calibration.end());
+  std::vector<InputFile> inputs;
+  for (const fs::path& file : files) inputs.push_back(hash_file(file));
+  return inputs;
+}
+
+}  // namespace
+
+RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
+  require_no_problems(options);
+  set_threads(options.threads);
+  const Stopwatch watch;
+  const Job job = prepare_job(options);
+  StagedDirectory staged(options.output, options.overwrite, kRecordFile);
+  const double checks = watch.seconds();
+  RunRecord record = run_job(job, staged.path(), version(), listener);
+  const Stopwatch hashing;
+  record.inputs = hash_inputs(job);
+  record.phases.insert(record.phases.begin(), {"check", checks});
+  record.phases.push_back({"hash", hashing.seconds()});
+  record.version = version();
+  record.processor = processor_name();
+  record.simd = simd_target();
+  record.libraries = fmt::format("{}, {}", onednn_version(), openblas_version());
+  record.threads = threads();
+  record.seconds = watch.seconds();
+  record.peak_memory_bytes = peak_resident_bytes();
+  write_text_file(staged.path() / kRecordFile, to_json(record) + "\n");
+  staged.publish();
+  return record;
+}
+
+}  // namespace hesse

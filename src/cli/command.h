@@ -1,0 +1,49 @@
+// The commands of the tool. Each reads its arguments, calls the library and returns the exit code; what stops it is
+// thrown: UsageError, or the Error of the library.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/flags.h"
+
+namespace hesse {
+
+using Arguments = std::vector<std::string>;  // what follows the name of the command
+
+int run_quantize(const Arguments& arguments);
+int run_eval(const Arguments& arguments);
+int run_generate(const Arguments& arguments);
+int run_inspect(const Arguments& arguments);
+
+// Exit codes that no Error stands for; the others: exit_code() of hesse/error.h.
+constexpr int kExitFine = 0;
+constexpr int kExitNotAllWell = 1;
+constexpr int kExitUsage = 2;
+
+void print_help(const std::string& text);
+
+struct AnyVisitor {
+  template <class... Any>
+  void operator()(Any&&...) const {}
+};
+
+// Fills `options` and `manner`. False: help was asked for, and has been printed. Throws UsageError with every problem.
+template <class Options>
+bool parse_command(const Manual& manual, const Arguments& arguments, Options& options, Manner& manner) {
+  Flags flags(manual);
+  flags.add_model(options.model);
+  if constexpr (requires { visit_options(options, AnyVisitor{}); }) flags.add_options(options);
+  flags.add_manner(manner);
+  if (!flags.parse(arguments)) {
+    print_help(flags.help());
+    return false;
+  }
+  std::vector<std::string> problems = flags.problems();
+  const std::vector<std::string> more = options.problems();
+  problems.insert(problems.end(), more.begin(), more.end());
+  if (!problems.empty()) throw UsageError(manual.command, std::move(problems));
+  return true;
+}
+
+}  // namespace hesse

@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/run_log.h"
+#include "cli/signals.h"
+#include "cli/text.h"
+#include "hesse/api.h"
+
+namespace hesse {
+namespace {
+
+const Manual kManual = {
+    "quantize",
+    "make a quantized copy of a model",
+    "MODEL -o OUT --calib FILE... [flags]",
+    "  hesse quantize Llama-3.2-1B -o Llama-3.2-1B-4bit --calib text.txt\n"
+    "      4 bits in groups of 128, as most engines load it\n"
+    "  hesse quantize MODEL -o OUT --calib prose.txt code.txt --bits 3 --group-size 64\n"
+    "      smaller, from two calibration texts\n"
+    "  hesse quantize MODEL -o OUT --method rtn\n"
+    "      rounding to nearest, to compare with; needs no text\n",
+};
+
+// The flags that made the run: the main ones always, the others where they are not the default.
+std::string spell_options(const QuantizeOptions& options) {
+  const QuantizeOptions standard;
+  std::vector<std::string> defaults;
+  visit_options(standard, [&](std::string_view name, const auto& field, std::string_view) {
+    defaults.push_back(spell(name, field));
+  });
+  std::string text;
+  size_t index = 0;
+  visit_options(options, [&](std::string_view name, const auto& field, std::string_view) {
+    const std::string spelled = spell(name, field);
+    const bool main = name == "bits" || name == "group-size" || name == "sym" || name == "method";
+    if (main || spelled != defaults[index]) text += (text.empty() ? "" : " ") + spelled;
+    ++index;
+  });
+  return text;
+}
+
+void announce(Console& console, const QuantizeOptions& options) {
+  if (console.manner().quiet) return;
+  const ModelInfo info = inspect(InspectOptions{options.model});
+  console.note(fmt::format("model    {}: {}, {}, {} parameters", options.model, info.family,
+                           counted(info.layers, "layer"), format_count(info.parameters)));
+  console.note(fmt::format("options  {}", spell_options(options)));
+}
+
+}  // namespace
+
+int run_quantize(const Arguments& arguments) {
+  QuantizeOptions options;
+  Manner manner;
+  if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
+  ignore_closed_pipes();
+  RunLog log(manner);
+  warn_about_environment(log, options.threads);
+  announce(log, options);
+  const RunRecord record = quantize(options, log);
+  log.finish_layer();
+  if (manner.json) log.output(to_json(record) + '\n');
+  log.summary(summary_text(record));
+  return record.fallbacks() > 0 ? kExitNotAllWell : kExitFine;
+}
+
+}  // namespace hesse

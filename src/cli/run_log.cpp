@@ -1,0 +1,118 @@
+#include "cli/run_log.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "cli/text.h"
+
+namespace hesse {
+namespace {
+
+constexpr size_t kNamesInSummary = 8;
+
+// GPTQ's error in units of the error of rounding to nearest, the number to watch.
+std::string share_of_rtn(double error, double rtn_error) {
+  if (!(error >= 0) || !(rtn_error > 0)) return "";
+  return fmt::format(", keeps {} of RTN's error", format_percent(error / rtn_error));
+}
+
+std::string group_name(int64_t group_size) { return group_size == -1 ? "row" : fmt::format("{}", group_size); }
+
+std::vector<std::string> names_with(const RunRecord& record, LinearStatus status) {
+  std::vector<std::string> names;
+  for (const LinearRecord& linear : record.linears) {
+    if (linear.status == status) names.push_back(linear.name);
+  }
+  return names;
+}
+
+std::string mean_error_text(const RunRecord& record) {
+  double error = 0;
+  double rtn_error = 0;
+  int64_t count = 0;
+  for (const LinearRecord& linear : record.linears) {
+    if (!(linear.relative_error >= 0)) continue;
+    error += linear.relative_error;
+    rtn_error += linear.rtn_relative_error;
+    ++count;
+  }
+  if (count == 0) return "not measured (no calibration text)";
+  return format_percent(error / static_cast<double>(count)) + share_of_rtn(error, rtn_error);
+}
+
+}  // namespace
+
+void RunLog::on_progress(const Progress& progress) {
+  line_for_step_before_ = false;
+  if (progress.what != step() && layer_.linears > 0) {
+    finish_layer();
+    line_for_step_before_ = true;
+  }
+  Console::on_progress(progress);
+}
+
+void RunLog::on_linear(const LinearRecord& linear) {
+  if (linear.layer != layer_number_) finish_layer();
+  if (layer_.linears == 0) layer_step_ = step();
+  layer_number_ = linear.layer;
+  ++layer_.linears;
+  layer_.seconds += linear.seconds;
+  if (linear.relative_error >= 0 && linear.rtn_relative_error >= 0) {
+    ++layer_.measured;
+    layer_.error += linear.relative_error;
+    layer_.rtn_error += linear.rtn_relative_error;
+  }
+  if (manner().verbose || linear.status != LinearStatus::kOk) note(fmt::format("  {}", linear_line(linear)));
+}
+
+void RunLog::finish_layer() {
+  if (layer_.linears == 0) return;
+  std::string line = layer_step_.empty() ? fmt::format("layer {}", layer_number_ + 1) : layer_step_;
+  line += fmt::format(": {}", counted(layer_.linears, "linear"));
+  if (layer_.measured > 0) {
+    line += fmt::format(", relative error {}", format_percent(layer_.error / static_cast<double>(layer_.measured)));
+    line += share_of_rtn(layer_.error, layer_.rtn_error);
+  }
+  line += fmt::format("; {}", format_duration(elapsed()));
+  if (seconds_left() >= 0) line += fmt::format(", about {} left", format_duration(seconds_left()));
+  note(line);
+  layer_ = {};
+}
+
+std::string linear_line(const LinearRecord& linear) {
+  std::string line = fmt::format("{}  {} bits/{}", linear.name, linear.bits, group_name(linear.group_size));
+  if (linear.relative_error >= 0) {
+    line += fmt::format("  error {}", format_percent(linear.relative_error));
+    line += share_of_rtn(linear.relative_error, linear.rtn_relative_error);
+  }
+  if (linear.damping > 0) line += fmt::format("  lambda {:.3g}", linear.damping);
+  line += fmt::format("  {}", status_name(linear.status));
+  if (linear.failed_minor > 0) {
+    line += fmt::format(" (not positive definite at minor {} of {})", linear.failed_minor, linear.in);
+  }
+  return line;
+}
+
+std::string summary_text(const RunRecord& record) {
+  std::string text;
+  text += fact("result", fmt::format("{} ({})", record.options.output, record.format));
+  text += fact("size",
+               fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes), record.bits_per_weight,
+                           counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
+  text += fact("relative error", mean_error_text(record));
+  text += fact("time", format_duration(record.seconds));
+  text += fact("peak memory", format_bytes(record.peak_memory_bytes));
+  if (!record.warnings.empty()) text += fact("warnings", fmt::format("{}", record.warnings.size()));
+  const std::vector<std::string> raised = names_with(record, LinearStatus::kDampingRaised);
+  if (!raised.empty()) {
+    text += fact("damping raised", fmt::format("{}: {}", raised.size(), format_list(raised, kNamesInSummary)));
+  }
+  const std::vector<std::string> fallbacks = names_with(record, LinearStatus::kFallback);
+  text += fact("fallbacks", fallbacks.empty() ? "0"
+                                              : fmt::format("{}, rounded to nearest: {}", fallbacks.size(),
+                                                            format_list(fallbacks, kNamesInSummary)));
+  return text;
+}
+
+}  // namespace hesse

@@ -1,0 +1,36 @@
+// Text from a model, token by token, with the keys and values of earlier tokens kept.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/rng.h"
+#include "model/model.h"
+
+namespace hesse {
+
+struct SamplingOptions {
+  double temperature = 0.7;  // 0: the most likely token, the lowest id among equals
+  double top_p = 0.95;
+};
+
+// One token from logits [vocab].
+int32_t sample_token(std::span<const float> logits, const SamplingOptions& options, Rng& rng);
+
+// Runs tokens through the model and keeps what attention needs of them.
+class Decoder {
+ public:
+  // `capacity`: tokens in all, at most the positions the model was made for.
+  Decoder(const Model& model, int64_t capacity);
+  // Logits [vocab] after the last of `ids`, which follow all ids given before. Layers are read one at a time.
+  std::vector<float> next_logits(std::span<const int32_t> ids);
+
+ private:
+  const Model& model_;
+  Model::Head head_;
+  std::vector<KvCache> caches_;  // one a layer
+};
+
+}  // namespace hesse

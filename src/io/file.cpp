@@ -1,0 +1,182 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "hesse/error.h"
+
+namespace hesse {
+namespace {
+
+constexpr mode_t kNewFileMode = 0666;  // less the umask
+constexpr int64_t kReadBytes = 1 << 16;
+
+std::string system_text(int number) { return std::error_code(number, std::generic_category()).message(); }
+
+[[noreturn]] void fail_reading(const std::filesystem::path& path, const char* doing, int number) {
+  const bool wrong_path = number == ENOENT || number == ENOTDIR || number == EISDIR || number == ELOOP ||
+                          number == ENAMETOOLONG || number == EINVAL;
+  throw Error(wrong_path ? ErrorKind::kBadInput : ErrorKind::kEnvironment,
+              fmt::format("[file] {}: cannot {}: {}{}", path.string(), doing, system_text(number),
+                          number == EACCES ? "; check its permissions" : ""));
+}
+
+[[noreturn]] void fail_writing(const std::filesystem::path& path, const std::string& doing, int number) {
+  const char* advice = "";
+  if (number == ENOSPC || number == EDQUOT) advice = "; free some disk space or choose another output directory";
+  if (number == EFBIG) advice = "; raise the file size limit (ulimit -f) or use smaller shards";
+  if (number == EACCES || number == EROFS) advice = "; choose an output directory that you may write";
+  throw Error(ErrorKind::kEnvironment,
+              fmt::format("[file] {}: cannot {}: {}{}", path.string(), doing, system_text(number), advice));
+}
+
+// Closes on every way out. For reading, where the result of close() says nothing.
+class ReadDescriptor {
+ public:
+  ReadDescriptor(const std::filesystem::path& path, int flags) : value_(::open(path.c_str(), O_RDONLY | flags)) {
+    if (value_ < 0) fail_reading(path, "open", errno);
+  }
+  ~ReadDescriptor() { ::close(value_); }
+  ReadDescriptor(const ReadDescriptor&) = delete;
+  ReadDescriptor& operator=(const ReadDescriptor&) = delete;
+  int value() const { return value_; }
+
+ private:
+  int value_;
+};
+
+int64_t page_size() { return ::sysconf(_SC_PAGESIZE); }
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  // O_NONBLOCK: a named pipe must be refused, not waited for. Regular files do not heed it.
+  const ReadDescriptor file(path, O_CLOEXEC | O_NONBLOCK);
+  struct stat status {};
+  if (::fstat(file.value(), &status) != 0) fail_reading(path, "examine", errno);
+  if (S_ISDIR(status.st_mode)) fail_reading(path, "map", EISDIR);
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(ErrorKind::kBadInput, fmt::format("[file] {}: not a regular file, cannot be mapped", path.string()));
+  }
+  if (status.st_size == 0) return;  // mmap() refuses an empty range
+  void* data = ::mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, file.value(), 0);
+  if (data == MAP_FAILED) fail_reading(path, "map", errno);
+  data_ = static_cast<const std::byte*>(data);
+  size_ = status.st_size;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+void MappedFile::will_need(int64_t begin, int64_t size) const {
+  begin = std::clamp<int64_t>(begin, 0, size_);
+  const int64_t end = begin + std::clamp<int64_t>(size, 0, size_ - begin);
+  begin -= begin % page_size();
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_ + begin), static_cast<size_t>(end - begin), MADV_WILLNEED);
+}
+
+void MappedFile::dont_need(int64_t begin, int64_t size) const {
+  const int64_t page = page_size();
+  begin = std::clamp<int64_t>(begin, 0, size_);
+  int64_t end = begin + std::clamp<int64_t>(size, 0, size_ - begin);
+  begin = (begin + page - 1) / page * page;
+  if (end < size_) end -= end % page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_ + begin), static_cast<size_t>(end - begin), MADV_DONTNEED);
+}
+
+std::string read_text_file(const std::filesystem::path& path) {
+  const ReadDescriptor file(path, O_CLOEXEC);
+  std::string text;
+  struct stat status {};
+  if (::fstat(file.value(), &status) == 0 && S_ISREG(status.st_mode)) text.reserve(static_cast<size_t>(status.st_size));
+  std::string block(kReadBytes, '\0');
+  for (;;) {
+    const ssize_t count = ::read(file.value(), block.data(), block.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_reading(path, "read", errno);
+    if (count == 0) return text;
+    text.append(block, 0, static_cast<size_t>(count));
+  }
+}
+
+OutputFile::OutputFile(const std::filesystem::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode)) {
+  if (descriptor_ < 0) fail_writing(path, "create", errno);
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(path_.c_str());
+}
+
+void OutputFile::write_at(int64_t offset, const void* data, int64_t size) {
+  if (descriptor_ < 0 || offset < 0 || size < 0) {
+    throw Error(ErrorKind::kInternal,
+                fmt::format("[file] {}: {} bytes at offset {} cannot be written to {} file", path_.string(), size,
+                            offset, descriptor_ < 0 ? "a finished" : "this"));
+  }
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t count = ::pwrite(descriptor_, next, static_cast<size_t>(size), offset);
+    if (count < 0 && errno == EINTR) continue;
+    // A device that takes nothing and says nothing would keep us here for ever.
+    if (count <= 0)
+      fail_writing(path_, fmt::format("write {} bytes at offset {}", size, offset), count < 0 ? errno : EIO);
+    next += count;
+    offset += count;
+    size -= count;
+  }
+}
+
+void OutputFile::finish() {
+  if (descriptor_ < 0) throw Error(ErrorKind::kInternal, fmt::format("[file] {}: finished twice", path_.string()));
+  if (::fsync(descriptor_) != 0) fail_writing(path_, "sync", errno);  // the destructor closes and removes
+  if (::close(std::exchange(descriptor_, -1)) != 0) {
+    const int number = errno;
+    ::unlink(path_.c_str());
+    fail_writing(path_, "close", number);
+  }
+}
+
+void write_text_file(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path);
+  file.write_at(0, text.data(), static_cast<int64_t>(text.size()));
+  file.finish();
+}
+
+void copy_file_synced(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const MappedFile source(from);
+  OutputFile target(to);
+  target.write_at(0, source.bytes().data(), source.size());
+  target.finish();
+}
+
+void sync_path(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail_writing(path, "open for syncing", errno);
+  const int number = (::fsync(descriptor) == 0) ? 0 : errno;
+  ::close(descriptor);
+  // EINVAL: the file system keeps directories safe by itself and knows no fsync for them (some network mounts).
+  if (number != 0 && number != EINVAL) fail_writing(path, "sync", number);
+}
+
+}  // namespace hesse

@@ -1,0 +1,107 @@
+// The scalar twins: every formula of kernels.h as one plain loop, in double, rounded once on store.
+#include <cmath>
+#include <limits>
+
+#include "base/dtype.h"
+#include "kernels/kernels.h"
+
+namespace hesse::scalar {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// The largest score that is not NaN, at least `start`.
+float max_of(const float* s, int64_t n, float start) {
+  float max = start;
+  for (int64_t j = 0; j < n; ++j) max = (s[j] > max) ? s[j] : max;
+  return max;
+}
+
+// What is subtracted before exp: the maximum, but 0 when it is -inf, since -inf - -inf is NaN.
+float shift_for(float max) { return (max == -kInfinity) ? 0.0f : max; }
+
+}  // namespace
+
+void f16_to_f32(const uint16_t* in, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = f16_to_float(in[i]);
+}
+
+void bf16_to_f32(const uint16_t* in, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = bf16_to_float(in[i]);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
+  double squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += double{x[i]} * x[i];
+  const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(weight[i] * (x[i] * inverse));
+}
+
+void silu_mul(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = gate[i];
+    const double silu = (gate[i] == -kInfinity) ? -0.0 : x / (1.0 + std::exp(-x));
+    gate[i] = static_cast<float>(silu * up[i]);
+  }
+}
+
+void add(float* h, const float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) h[i] += x[i];
+}
+
+void scale(float* x, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void rope_half(float* x, const float* cos, const float* sin, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const double re = x[i], im = x[i + half];
+    x[i] = static_cast<float>(re * cos[i] - im * sin[i]);
+    x[i + half] = static_cast<float>(im * cos[i] + re * sin[i]);
+  }
+}
+
+void gemm_tile(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m, int64_t n,
+               int64_t k, int accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = (accumulate != 0) ? c[i * ldc + j] : 0.0;
+      for (int64_t p = 0; p < k; ++p) sum += double{a[i * lda + p]} * b[p * ldb + j];
+      c[i * ldc + j] = static_cast<float>(sum);
+    }
+  }
+}
+
+float softmax_tile(float* s, int64_t n, float* max, float* sum) {
+  const float new_max = max_of(s, n, *max);
+  const float shift = shift_for(new_max);
+  const double factor = std::exp(double{*max} - shift);
+  double total = *sum * factor;
+  for (int64_t j = 0; j < n; ++j) {
+    const double e = std::exp(double{s[j]} - shift);
+    s[j] = static_cast<float>(e);
+    total += e;
+  }
+  *sum = static_cast<float>(total);
+  *max = new_max;
+  return static_cast<float>(factor);
+}
+
+float max_abs(const float* x, int64_t n) {
+  float max = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (std::isnan(x[i])) return kInfinity;
+    max = std::fmax(max, std::fabs(x[i]));
+  }
+  return max;
+}
+
+double log_sum_exp(const float* x, int64_t n) {
+  const float max = max_of(x, n, -kInfinity);
+  const float shift = shift_for(max);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(double{x[i]} - shift);
+  return shift + std::log(sum);
+}
+
+}  // namespace hesse::scalar

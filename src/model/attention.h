@@ -1,0 +1,25 @@
+// Causal attention with shared key/value heads, in tiles: memory grows with the length, never with its square.
+#pragma once
+
+#include <cstdint>
+
+#include "base/matrix.h"
+
+namespace hesse {
+
+struct AttentionShape {
+  int64_t sequences = 1;
+  int64_t queries = 0;  // of one sequence
+  int64_t keys = 0;     // of one sequence, >= queries; query i sees the keys up to i + keys - queries
+  int64_t heads = 0;
+  int64_t kv_heads = 0;  // query head a reads key/value head a / (heads / kv_heads)
+  int64_t head_dim = 0;
+  float scale = 1;       // of the scores before the softmax
+};
+
+// q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q.
+// softmax over the scores as they come (Milakov and Gimelshein 2018; Dao et al. 2022), upper tiles skipped.
+void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
+                      MatrixView<float> out, const AttentionShape& shape);
+
+}  // namespace hesse

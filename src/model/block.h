@@ -1,0 +1,91 @@
+// One decoder block: weights of a layer and the forward pass in stages, with a tap before each.
+//
+// A stage is a set of linears that read the same input. Whoever drives the block sees that input (the tap), may replace
+// the weights of the stage's linears, and then lets the stage finish: so a quantizer solves q, k and v before their
+// output is first computed, and every product of the forward pass is done once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/matrix.h"
+#include "model/config.h"
+#include "model/rope.h"
+#include "model/source.h"
+
+namespace hesse {
+
+struct Linear {
+  std::string name;         // in the file, without ".weight"
+  Matrix<float> weight;     // [out, in]
+  std::vector<float> bias;  // [out], or empty
+};
+
+struct LinearShape {
+  std::string name;
+  int64_t out = 0;
+  int64_t in = 0;
+  bool bias = false;
+};
+
+// What the family's row and the config say of one layer, without any weights.
+struct StageShape {
+  std::string_view name;             // "qkv", "o", "gate_up", "down"
+  std::vector<LinearShape> linears;  // all of the same `in`
+  int64_t in() const { return linears.front().in; }
+};
+std::vector<StageShape> layer_stages(const ModelConfig& config, int64_t layer);
+
+// Keys and values of the tokens so far, of one sequence and one layer.
+struct KvCache {
+  Matrix<float> keys;    // [capacity, kv_heads * head_dim] after RoPE
+  Matrix<float> values;  // likewise
+  int64_t length = 0;    // tokens in use
+};
+
+// Rows of the activations: `sequences` of `length` tokens one after the other.
+struct Batch {
+  int64_t sequences = 1;
+  int64_t length = 0;
+  KvCache* cache = nullptr;  // with one sequence only: its tokens come before these
+  int64_t rows() const { return sequences * length; }
+};
+
+class Block {
+ public:
+  // Reads the layer. Error(kBadInput) for a tensor that is missing, of another shape or not finite.
+  Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, int64_t layer);
+
+  struct Stage {
+    std::string_view name;
+    std::vector<Linear> linears;
+    int64_t in() const { return linears.front().weight.cols(); }
+  };
+  std::vector<Stage>& stages() { return stages_; }
+
+  // x [rows, stages()[0].in()] = input of the first stage, from the residual stream h [rows, hidden].
+  void begin(MatrixView<const float> h, MatrixView<float> x) const;
+
+  // Computes stage `stage` from its input x. `next` receives the input of the following stage; for the last stage it is
+  // not touched. Adds to h where the stage writes into the residual stream.
+  void finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h, MatrixView<float> next) const;
+
+  // The whole block on one batch.
+  void forward(const Batch& batch, MatrixView<float> h) const;
+
+ private:
+  void attend(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const;
+  void norm(const std::vector<float>& weight, MatrixView<const float> h, MatrixView<float> out) const;
+
+  const ModelConfig& config_;
+  const RopeTable& rope_;
+  std::vector<float> attention_norm_, mlp_norm_;  // [hidden]
+  std::vector<Stage> stages_;
+};
+
+// y = x W^T + b: x [rows, in], y [rows, out].
+void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<float> y);
+
+}  // namespace hesse

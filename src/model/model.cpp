@@ -1,0 +1,89 @@
+#include "model/model.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <utility>
+
+#include "base/threads.h"
+#include "hesse/error.h"
+#include "kernels/kernels.h"
+
+namespace hesse {
+namespace {
+
+void require_shape(const WeightSource& source, const std::string& module, int64_t out, int64_t in) {
+  const WeightSource::Shape shape = source.linear_shape(module);
+  if (shape.out == 0) {
+    throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}.weight' is not in the checkpoint; incomplete download?", module));
+  }
+  if (shape.out != out || shape.in != in) {
+    throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}.weight' has shape [{}, {}]; config.json asks for [{}, {}]",
+                                                  module, shape.out, shape.in, out, in));
+  }
+}
+
+std::string without_weight(std::string_view name) {
+  constexpr std::string_view kEnd = ".weight";
+  return std::string(name.substr(0, name.size() - kEnd.size()));
+}
+
+}  // namespace
+
+std::string head_module(const ModelConfig& config, const WeightSource& source) {
+  const std::string own(config.family->head);
+  return source.has(own + ".weight") ? own : without_weight(config.family->embedding);
+}
+
+std::vector<StageShape> model_stages(const ModelConfig& config) {
+  std::vector<StageShape> all;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    std::vector<StageShape> stages = layer_stages(config, layer);
+    std::move(stages.begin(), stages.end(), std::back_inserter(all));
+  }
+  return all;
+}
+
+Model::Model(ModelConfig config, const WeightSource& source, int64_t positions)
+    : config_(std::move(config)), source_(source) {
+  const Family& family = *config_.family;
+  require_shape(source, without_weight(family.embedding), config_.vocab, config_.hidden);
+  require_shape(source, head_module(config_, source), config_.vocab, config_.hidden);
+  source.vector(family.final_norm, config_.hidden);
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    for (const StageShape& stage : layer_stages(config_, layer)) {
+      for (const LinearShape& linear : stage.linears) {
+        require_shape(source, linear.name, linear.out, linear.in);
+        if (linear.bias) source.vector(linear.name + ".bias", linear.out);
+      }
+    }
+  }
+  rope_ = make_rope_table(config_.rope, config_.head_dim, positions);
+}
+
+Matrix<float> Model::embed(std::span<const int32_t> ids) const {
+  return source_.rows(config_.family->embedding, ids, config_.hidden);
+}
+
+void Model::prefetch(int64_t layer) const {
+  if (layer >= config_.layers) return;
+  for (const StageShape& stage : layer_stages(config_, layer)) {
+    for (const LinearShape& linear : stage.linears) source_.prefetch(linear.name);
+  }
+}
+
+Model::Head::Head(const ModelConfig& config, const WeightSource& source)
+    : config_(config), norm_(source.vector(config.family->final_norm, config.hidden)) {
+  head_.name = head_module(config, source);
+  head_.weight = source.linear(head_.name);
+}
+
+Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
+  Matrix<float> normed(h.rows, h.cols);
+  parallel_for(h.rows, [&](int64_t r) { rms_norm(h.row(r), norm_.data(), config_.norm_eps, normed.row(r), h.cols); });
+  Matrix<float> logits(h.rows, config_.vocab);
+  apply_linear(head_, normed.view(), logits.view());
+  return logits;
+}
+
+}  // namespace hesse

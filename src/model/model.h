@@ -1,0 +1,55 @@
+// A model as a whole, without its weights in memory: config, names, and what lies before and after the blocks.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/matrix.h"
+#include "model/block.h"
+#include "model/config.h"
+#include "model/source.h"
+
+namespace hesse {
+
+class Model {
+ public:
+  // `source` must outlive the model. Checks that every tensor that the config asks for is there with the right shape:
+  // Error(kBadInput) names the first that is not. `positions` is the longest sequence that will be run.
+  Model(ModelConfig config, const WeightSource& source, int64_t positions);
+
+  const ModelConfig& config() const { return config_; }
+  Matrix<float> embed(std::span<const int32_t> ids) const;  // [ids, hidden]
+  Block block(int64_t layer) const { return Block(config_, rope_, source_, layer); }
+  // Says that the weights of `layer` will be read soon (a layer that does not exist is ignored).
+  void prefetch(int64_t layer) const;
+
+  // The end of the model: final norm and head. The head's weight is read once, on construction.
+  class Head {
+   public:
+    Head(const ModelConfig& config, const WeightSource& source);
+    // logits [rows, vocab] of the residual stream h [rows, hidden].
+    Matrix<float> logits(MatrixView<const float> h) const;
+
+   private:
+    const ModelConfig& config_;
+    std::vector<float> norm_;  // [hidden]
+    Linear head_;
+  };
+  Head head() const { return Head(config_, source_); }
+
+ private:
+  ModelConfig config_;
+  const WeightSource& source_;
+  RopeTable rope_;
+};
+
+// Every linear of every layer, in the order of solving.
+std::vector<StageShape> model_stages(const ModelConfig& config);
+
+// The module whose weight is the head's: the embedding when they are tied. A tensor that a file has of its own wins
+// over "tied" (transformers v5), and a missing one falls back to the embedding.
+std::string head_module(const ModelConfig& config, const WeightSource& source);
+
+}  // namespace hesse

@@ -1,0 +1,18 @@
+// Rotary position embedding: cosines and sines by position (Su et al. 2021), with the scalings that the table knows.
+#pragma once
+
+#include "base/matrix.h"
+#include "model/config.h"
+
+namespace hesse {
+
+struct RopeTable {
+  Matrix<float> cos;  // [positions, head_dim / 2]
+  Matrix<float> sin;  // [positions, head_dim / 2]
+};
+
+// In float32 and in the order of operations of transformers, modeling_rope_utils.py: exponent, power, reciprocal,
+// scaling, angle.
+RopeTable make_rope_table(const RopeConfig& rope, int64_t head_dim, int64_t positions);
+
+}  // namespace hesse

@@ -1,0 +1,122 @@
+#include "model/source.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/checked.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+namespace hesse {
+namespace {
+
+std::string place(const Checkpoint& checkpoint) { return checkpoint.directory().filename().string(); }
+
+[[noreturn]] void refuse(const Checkpoint& checkpoint, std::string_view tensor, const std::string& why) {
+  throw Error(ErrorKind::kBadInput, fmt::format("[weights] {}: '{}' {}", place(checkpoint), tensor, why));
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+void require_float(const Checkpoint& checkpoint, const TensorView& view) {
+  if (!dtype_is_float16or32(view.spec.dtype)) {
+    refuse(checkpoint, view.spec.name,
+           fmt::format("has dtype {}; expected F16, BF16 or F32", dtype_name(view.spec.dtype)));
+  }
+}
+
+void refuse_non_finite(const Checkpoint& checkpoint, std::string_view tensor, const float* row, int64_t first, int64_t cols) {
+  int64_t i = 0;
+  while (i < cols && std::isfinite(row[i])) ++i;
+  refuse(checkpoint, tensor,
+         fmt::format("has {} at row {}, column {}; damaged file or failed training? Nothing can be quantized from it",
+                     row[i], first, i));
+}
+
+}  // namespace
+
+void convert_to_float(const TensorView& view, int64_t first, int64_t count, float* out) {
+  const int64_t size = dtype_size(view.spec.dtype);
+  const std::byte* from = view.bytes.data() + first * size;
+  if (view.spec.dtype == DType::kF32) {
+    std::memcpy(out, from, static_cast<size_t>(count * size));
+    return;
+  }
+  const auto convert = (view.spec.dtype == DType::kF16) ? f16_to_f32 : bf16_to_f32;
+  if (reinterpret_cast<uintptr_t>(from) % alignof(uint16_t) == 0) {
+    convert(reinterpret_cast<const uint16_t*>(from), out, count);
+    return;
+  }
+  // A file may put its data at an odd byte.
+  std::vector<uint16_t> aligned(static_cast<size_t>(count));
+  std::memcpy(aligned.data(), from, static_cast<size_t>(count * size));
+  convert(aligned.data(), out, count);
+}
+
+WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) const {
+  const TensorView* view = checkpoint_.find(fmt::format("{}.weight", module));
+  if (view == nullptr) return {};
+  if (view->spec.shape.size() != 2) {
+    refuse(checkpoint_, view->spec.name, fmt::format("has shape {}; expected two dimensions", shape_text(view->spec.shape)));
+  }
+  require_float(checkpoint_, *view);
+  return {view->spec.shape[0], view->spec.shape[1]};
+}
+
+Matrix<float> CheckpointSource::linear(std::string_view module) const {
+  const Shape shape = linear_shape(module);
+  const TensorView& view = checkpoint_.at(fmt::format("{}.weight", module));
+  Matrix<float> weight(shape.out, shape.in);
+  constexpr int64_t kRows = 64;
+  parallel_for(ceil_div(shape.out, kRows), [&](int64_t tile) {
+    for (int64_t row = tile * kRows; row < std::min(shape.out, tile * kRows + kRows); ++row) {
+      convert_to_float(view, row * shape.in, shape.in, weight.row(row));
+      if (!std::isfinite(max_abs(weight.row(row), shape.in))) {
+        refuse_non_finite(checkpoint_, view.spec.name, weight.row(row), row, shape.in);
+      }
+    }
+  });
+  return weight;
+}
+
+std::vector<float> CheckpointSource::vector(std::string_view name, int64_t size) const {
+  const TensorView& view = checkpoint_.at(name);
+  if (view.spec.shape != std::vector<int64_t>{size}) {
+    refuse(checkpoint_, name, fmt::format("has shape {}; config.json asks for [{}]", shape_text(view.spec.shape), size));
+  }
+  require_float(checkpoint_, view);
+  std::vector<float> values(static_cast<size_t>(size));
+  convert_to_float(view, 0, size, values.data());
+  if (!std::isfinite(max_abs(values.data(), size))) refuse_non_finite(checkpoint_, name, values.data(), 0, size);
+  return values;
+}
+
+Matrix<float> CheckpointSource::rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const {
+  const TensorView& view = checkpoint_.at(name);
+  if (view.spec.shape.size() != 2 || view.spec.shape[1] != cols) {
+    refuse(checkpoint_, name, fmt::format("has shape {}; config.json asks for [*, {}]", shape_text(view.spec.shape), cols));
+  }
+  require_float(checkpoint_, view);
+  Matrix<float> result(static_cast<int64_t>(ids.size()), cols);
+  parallel_for(result.rows(), [&](int64_t i) {
+    const int64_t id = ids[static_cast<size_t>(i)];
+    if (id < 0 || id >= view.spec.shape[0]) {
+      throw Error(ErrorKind::kBadInput,
+                  fmt::format("[weights] {}: token id {} lies outside the {} rows of '{}'; does this tokenizer belong to "
+                              "the model?",
+                              place(checkpoint_), id, view.spec.shape[0], name));
+    }
+    convert_to_float(view, id * cols, cols, result.row(i));
+    if (!std::isfinite(max_abs(result.row(i), cols))) refuse_non_finite(checkpoint_, name, result.row(i), id, cols);
+  });
+  return result;
+}
+
+void CheckpointSource::prefetch(std::string_view module) const {
+  if (const TensorView* view = checkpoint_.find(fmt::format("{}.weight", module))) checkpoint_.prefetch(*view);
+}
+
+}  // namespace hesse

@@ -1,0 +1,55 @@
+// Where a model's weights come from: float matrices by the name of their tensor, whatever lies in the files.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/matrix.h"
+#include "io/checkpoint.h"
+
+namespace hesse {
+
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  // Shape [out, in] of the linear `module` (a name without ".weight"), without reading it; {0, 0} when absent.
+  struct Shape {
+    int64_t out = 0;
+    int64_t in = 0;
+  };
+  virtual Shape linear_shape(std::string_view module) const = 0;
+  // The linear as float32, [out, in]. Error(kBadInput) names file, tensor and element when a value is not finite.
+  virtual Matrix<float> linear(std::string_view module) const = 0;
+  // A plain tensor of one dimension; its length must be `size`. Error(kBadInput) otherwise.
+  virtual std::vector<float> vector(std::string_view name, int64_t size) const = 0;
+  virtual bool has(std::string_view name) const = 0;
+  // Rows `ids` of a plain two-dimensional tensor [*, cols].
+  virtual Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const = 0;
+  // Says that `module` will be read soon. Only advice.
+  virtual void prefetch(std::string_view module) const = 0;
+};
+
+// The weights of a full-precision checkpoint: F16, BF16 and F32.
+class CheckpointSource : public WeightSource {
+ public:
+  explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  Shape linear_shape(std::string_view module) const override;
+  Matrix<float> linear(std::string_view module) const override;
+  std::vector<float> vector(std::string_view name, int64_t size) const override;
+  bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
+  Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const override;
+  void prefetch(std::string_view module) const override;
+
+ private:
+  const Checkpoint& checkpoint_;
+};
+
+// `view` of `count` elements starting at `first`, as float32. The dtype must be F16, BF16 or F32.
+void convert_to_float(const TensorView& view, int64_t first, int64_t count, float* out);
+
+}  // namespace hesse

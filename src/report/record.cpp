@@ -1,0 +1,168 @@
+// The record of a run: what it counts, and hesse-run.json.
+#include <algorithm>
+#include <filesystem>
+
+#include "io/json.h"
+#include "report/report.h"
+#include "report/utf8.h"
+
+namespace hesse {
+
+std::string_view status_name(LinearStatus status) {
+  switch (status) {
+    case LinearStatus::kOk:
+      return "ok";
+    case LinearStatus::kDampingRaised:
+      return "damping-raised";
+    case LinearStatus::kFallback:
+      return "fallback";
+  }
+  return "unknown";
+}
+
+int64_t RunRecord::fallbacks() const {
+  return std::count_if(linears.begin(), linears.end(),
+                       [](const LinearRecord& linear) { return linear.status == LinearStatus::kFallback; });
+}
+
+double mean_relative_error(const RunRecord& record) {
+  double sum = 0;
+  int64_t count = 0;
+  for (const LinearRecord& linear : record.linears) {
+    if (!(linear.relative_error >= 0)) continue;
+    sum += linear.relative_error;
+    ++count;
+  }
+  return count > 0 ? sum / static_cast<double>(count) : -1;
+}
+
+namespace {
+
+Json text(std::string_view value) { return Json(valid_utf8(value)); }
+
+// Losses and errors are -1 where nothing was measured.
+Json measured(double value) { return value >= 0 ? Json(value) : Json(); }
+
+// The record travels with the checkpoint: whose folders the run used is nobody's business.
+std::string last_part(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  const std::filesystem::path last = normal.has_filename() ? normal.filename() : normal.parent_path().filename();
+  return last.string();
+}
+
+// Receives the fields of QuantizeOptions from their visitor, so that the echo cannot drift from the flags.
+class OptionEcho {
+ public:
+  Json take() { return std::move(object_); }
+
+  template <class T>
+  void operator()(std::string_view flag, const T& field, std::string_view /*help*/) {
+    std::string name(flag);
+    std::replace(name.begin(), name.end(), '-', '_');
+    object_.set(name, value(field, name == "output"));
+  }
+
+ private:
+  static Json value(bool field, bool) { return field; }
+  static Json value(int field, bool) { return field; }
+  static Json value(int64_t field, bool) { return field; }
+  static Json value(uint64_t field, bool) { return Json::parse(std::to_string(field), "seed"); }
+  static Json value(double field, bool) { return field; }
+  static Json value(const std::string& field, bool is_path) { return text(is_path ? last_part(field) : field); }
+  static Json value(const std::vector<std::string>& paths, bool) {
+    Json list = Json::array();
+    for (const std::string& path : paths) list.push_back(text(last_part(path)));
+    return list;
+  }
+
+  Json object_ = Json::object();
+};
+
+Json options_json(const QuantizeOptions& options) {
+  OptionEcho echo;
+  visit_options(options, echo);
+  return echo.take();
+}
+
+Json machine_json(const RunRecord& record) {
+  return Json::Object{{"processor", text(record.processor)},
+                      {"simd", text(record.simd)},
+                      {"libraries", text(record.libraries)},
+                      {"threads", record.threads}};
+}
+
+Json calibration_json(const RunRecord& record) {
+  Json files = Json::array();
+  for (const InputFile& file : record.inputs) {
+    files.push_back(
+        Json::Object{{"name", text(last_part(file.name))}, {"bytes", file.bytes}, {"sha256", text(file.sha256)}});
+  }
+  return Json::Object{
+      {"sequences", record.calibration_sequences}, {"tokens", record.calibration_tokens}, {"inputs", std::move(files)}};
+}
+
+Json result_json(const RunRecord& record) {
+  const auto raised = std::count_if(record.linears.begin(), record.linears.end(), [](const LinearRecord& linear) {
+    return linear.status == LinearStatus::kDampingRaised;
+  });
+  return Json::Object{{"linears", static_cast<int64_t>(record.linears.size())},
+                      {"fallbacks", record.fallbacks()},
+                      {"damping_raised", static_cast<int64_t>(raised)},
+                      {"mean_relative_error", measured(mean_relative_error(record))},
+                      {"bits_per_weight", record.bits_per_weight},
+                      {"output_bytes", record.output_bytes}};
+}
+
+Json cost_json(const RunRecord& record) {
+  Json phases = Json::array();
+  for (const PhaseTime& phase : record.phases) {
+    phases.push_back(Json::Object{{"name", text(phase.name)}, {"seconds", phase.seconds}});
+  }
+  return Json::Object{
+      {"seconds", record.seconds}, {"phases", std::move(phases)}, {"peak_memory_bytes", record.peak_memory_bytes}};
+}
+
+Json linear_json(const LinearRecord& linear) {
+  return Json::Object{{"name", text(linear.name)},
+                      {"layer", linear.layer},
+                      {"out", linear.out},
+                      {"in", linear.in},
+                      {"bits", linear.bits},
+                      {"group_size", linear.group_size},
+                      {"symmetric", linear.symmetric},
+                      {"status", std::string(status_name(linear.status))},
+                      {"loss", measured(linear.loss)},
+                      {"relative_error", measured(linear.relative_error)},
+                      {"rtn_relative_error", measured(linear.rtn_relative_error)},
+                      {"damping", linear.damping},
+                      {"factorizations", linear.factorizations},
+                      {"failed_minor", linear.failed_minor},
+                      {"dead_channels", linear.dead_channels},
+                      {"clip_rate", linear.clip_rate},
+                      {"tokens", linear.tokens},
+                      {"seconds", linear.seconds}};
+}
+
+}  // namespace
+
+std::string to_json(const RunRecord& record) {
+  Json warnings = Json::array();
+  for (const std::string& warning : record.warnings) warnings.push_back(text(warning));
+  Json linears = Json::array();
+  for (const LinearRecord& linear : record.linears) linears.push_back(linear_json(linear));
+  const Json root = Json::Object{{"schema", "hesse-run/1"},
+                                 {"version", text(record.version)},
+                                 {"model", text(last_part(record.model_name))},
+                                 {"family", text(record.family)},
+                                 {"format", text(record.format)},
+                                 {"options", options_json(record.options)},
+                                 {"machine", machine_json(record)},
+                                 {"calibration", calibration_json(record)},
+                                 {"result", result_json(record)},
+                                 {"cost", cost_json(record)},
+                                 {"warnings", std::move(warnings)},
+                                 {"linears", std::move(linears)}};
+  return root.dump(2);
+}
+
+}  // namespace hesse

@@ -1,0 +1,21 @@
+// The record and the results as JSON. The members of the record are described in docs/FORMATS.md; a member may be added
+// under the same schema, none may change its meaning or its unit. What was not measured, and what is not finite, is
+// null.
+#pragma once
+
+#include <string>
+
+#include "hesse/events.h"
+#include "hesse/types.h"
+
+namespace hesse {
+
+std::string to_json(const RunRecord& record);  // "hesse-run/1"; without folders: paths keep their last part
+std::string to_json(const EvalResult& result);
+std::string to_json(const GenerateResult& result);
+std::string to_json(const ModelInfo& info);
+
+// Mean over the linears with a measured relative error; -1 when there are none.
+double mean_relative_error(const RunRecord& record);
+
+}  // namespace hesse

@@ -1,0 +1,80 @@
+#include "run/job.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "hesse/error.h"
+#include "plan/group_sizes.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A linear that the format cannot store stops the run here, with the sizes that would do.
+void require_storable(const Job& job) {
+  for (const StageShape& stage : job.stages) {
+    for (const LinearShape& linear : stage.linears) {
+      const std::string why = job.format->why_not(linear.out, linear.in, job.spec);
+      if (why.empty()) continue;
+      throw Error(ErrorKind::kUsage, fmt::format("[{}] '{}' [{}, {}]: {}; group sizes that divide every width: {}",
+                                                 job.format->name(), linear.name, linear.out, linear.in, why,
+                                                 group_size_advice(job.stages)));
+    }
+  }
+}
+
+void read_calibration(Job& job) {
+  const QuantizeOptions& options = job.options;
+  const Tokenizer tokenizer = Tokenizer::from_directory(job.model_directory);
+  const std::vector<fs::path> files(options.calibration.begin(), options.calibration.end());
+  job.windows = calibration_windows(
+      files, tokenizer, {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
+  require_ids_in_vocabulary(*job.windows, job.model->config().vocab);
+  for (const std::string& note : job.windows->notes) job.notes.push_back(note);
+  const int64_t tokens = job.windows->ids.size();
+  int64_t widest = 0;
+  for (const StageShape& stage : job.stages) widest = std::max(widest, stage.in());
+  if (tokens < widest) {
+    job.notes.push_back(fmt::format("{} calibration tokens for linears of {} inputs: the Hessian is rank-deficient and "
+                                    "rests on its damping; more text would help",
+                                    tokens, widest));
+  }
+  if (options.length > job.model->config().max_positions) {
+    job.notes.push_back(fmt::format("windows of {} tokens, but the model was made for {} positions", options.length,
+                                    job.model->config().max_positions));
+  }
+}
+
+}  // namespace
+
+Job prepare_job(const QuantizeOptions& options) {
+  Job job;
+  job.options = options;
+  job.solver = &solver(options.method);
+  job.spec = {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric};
+  job.format = &export_format(options.symmetric ? "gptq" : "gptq_v2");
+  job.model_directory = options.model;
+  job.config_json = read_config_json(job.model_directory);
+  if (const Json* quantized = job.config_json.find_value("quantization_config")) {
+    const Json* method = quantized->find_value("quant_method");
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[config] config.json: the model is quantized already (quant_method {}); give the "
+                            "full-precision model",
+                            method != nullptr ? method->dump() : "unknown"));
+  }
+  ModelConfig config = parse_model_config(job.config_json, "config.json");
+  job.checkpoint = std::make_unique<Checkpoint>(job.model_directory);
+  job.source = std::make_unique<CheckpointSource>(*job.checkpoint);
+  job.model = std::make_unique<Model>(std::move(config), *job.source, options.length);
+  job.stages = model_stages(job.model->config());
+  require_storable(job);
+  const std::string note = ragged_group_note(job.stages, job.spec);
+  if (!note.empty()) job.notes.push_back(note);
+  if (!options.calibration.empty()) read_calibration(job);
+  return job;
+}
+
+}  // namespace hesse

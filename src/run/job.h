@@ -1,0 +1,40 @@
+// Everything that is known and checked before the first matrix product.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/windows.h"
+#include "formats/format.h"
+#include "hesse/events.h"
+#include "hesse/options.h"
+#include "io/checkpoint.h"
+#include "model/model.h"
+#include "quant/solver.h"
+
+namespace hesse {
+
+struct Job {
+  QuantizeOptions options;
+  std::filesystem::path model_directory;
+  Json config_json;  // as in the file
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<WeightSource> source;
+  std::unique_ptr<Model> model;
+  std::vector<StageShape> stages;    // of all layers
+  std::optional<Windows> windows;    // none: no calibration (method rtn)
+  const ExportFormat* format = nullptr;
+  const Solver* solver = nullptr;
+  LinearSpec spec;
+  std::vector<std::string> notes;    // what the user should know
+};
+
+// Reads and checks model, tokenizer and calibration text. Error(kBadInput) or Error(kUsage) for whatever would stop the
+// run later: an unsupported architecture, a missing or misshapen tensor, a model that is quantized already, a width that
+// the format cannot store, too few tokens.
+Job prepare_job(const QuantizeOptions& options);
+
+}  // namespace hesse

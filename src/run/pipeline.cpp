@@ -1,0 +1,94 @@
+#include "run/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+
+#include "base/process.h"
+#include "hesse/error.h"
+#include "run/layer.h"
+#include "run/result_writer.h"
+
+namespace hesse {
+namespace {
+
+class Run {
+ public:
+  Run(const Job& job, const std::filesystem::path& result, Listener& listener)
+      : job_(job), listener_(listener), writer_(job, result) {}
+
+  RunRecord run(const std::string& version) {
+    record_.warnings = job_.notes;
+    for (const std::string& note : job_.notes) listener_.on_warning(note);
+    const int64_t layers = job_.model->config().layers;
+    Matrix<float> h;
+    if (job_.windows) {
+      const auto& ids = job_.windows->ids;
+      h = clock_.time("forward", [&] { return job_.model->embed({ids.data(), static_cast<size_t>(ids.size())}); });
+    }
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      tell_progress(layer, 0);
+      Block block = clock_.time("read", [&] { return job_.model->block(layer); });
+      job_.model->prefetch(layer + 1);
+      const LayerEvents events = events_of(layer);
+      if (job_.windows) {
+        quantize_layer(job_, layer, block, h, clock_, events);
+      } else {
+        round_layer(job_, layer, block, clock_, events);
+      }
+    }
+    clock_.time("write", [&] { writer_.finish(version); });
+    clock_.time("verify", [&] { writer_.verify(); });
+    return finish_record();
+  }
+
+ private:
+  LayerEvents events_of(int64_t layer) {
+    return {.solved =
+                [this](const LinearRecord& record, const QuantizedLinear& linear) {
+                  writer_.write(record.name, linear);
+                  record_.linears.push_back(record);
+                  listener_.on_linear(record);
+                },
+            .progress = [this, layer](double share) { tell_progress(layer, share); }};
+  }
+
+  // Also the place where a run stops when it is asked to.
+  void tell_progress(int64_t layer, double share_of_layer) {
+    if (listener_.stop_requested()) throw Error(ErrorKind::kInterrupted, "[run] stopped on request; nothing was written");
+    const int64_t layers = job_.model->config().layers;
+    const std::string what = fmt::format("layer {} of {}", layer + 1, layers);
+    const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(layers);
+    const double seconds = watch_.seconds();
+    listener_.on_progress({.what = what, .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
+  }
+
+  RunRecord finish_record() {
+    record_.options = job_.options;
+    record_.model_name = std::filesystem::weakly_canonical(job_.model_directory).filename().string();
+    record_.family = job_.model->config().family->name;
+    record_.format = job_.format->name();
+    record_.calibration_sequences = job_.windows ? job_.windows->count() : 0;
+    record_.calibration_tokens = job_.windows ? job_.windows->ids.size() : 0;
+    record_.phases = clock_.phases();
+    record_.output_bytes = writer_.output_bytes();
+    record_.bits_per_weight = writer_.bits_per_weight();
+    return std::move(record_);
+  }
+
+  const Job& job_;
+  Listener& listener_;
+  ResultWriter writer_;
+  PhaseClock clock_;
+  Stopwatch watch_;
+  RunRecord record_;
+};
+
+}  // namespace
+
+RunRecord run_job(const Job& job, const std::filesystem::path& result, const std::string& version, Listener& listener) {
+  return Run(job, result, listener).run(version);
+}
+
+}  // namespace hesse

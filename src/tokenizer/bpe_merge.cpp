@@ -1,0 +1,102 @@
+#include "tokenizer/bpe_merge.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace hesse {
+namespace {
+
+constexpr int32_t kGone = -1;
+
+struct Candidate {
+  uint32_t rank = 0;
+  int32_t position = 0;  // of the left symbol
+  int32_t id = 0;        // what the pair becomes
+};
+
+// For std::push_heap: the candidate to take first is the greatest.
+bool later(const Candidate& a, const Candidate& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+}
+
+class MergeLoop {
+ public:
+  MergeLoop(std::vector<int32_t> symbols, const PairTable& merges)
+      : symbols_(std::move(symbols)), merges_(merges), size_(narrow<int32_t>(symbols_.size(), "symbols of one piece")) {
+    next_.resize(symbols_.size());
+    previous_.resize(symbols_.size());
+    for (int32_t i = 0; i < size_; ++i) {
+      previous_[at(i)] = i - 1;
+      next_[at(i)] = i + 1;
+    }
+  }
+
+  void run() {
+    for (int32_t i = 0; i + 1 < size_; ++i) {
+      if (const Merge* merge = merges_.find(symbols_[at(i)], symbols_[at(i + 1)]))
+        heap_.push_back({merge->rank, i, merge->id});
+    }
+    std::make_heap(heap_.begin(), heap_.end(), later);
+    while (!heap_.empty()) {
+      std::pop_heap(heap_.begin(), heap_.end(), later);
+      const Candidate top = heap_.back();
+      heap_.pop_back();
+      if (still_holds(top)) join(top);
+    }
+  }
+
+  void append_to(std::vector<int32_t>& ids) const {
+    for (const int32_t symbol : symbols_) {
+      if (symbol != kGone) ids.push_back(symbol);
+    }
+  }
+
+ private:
+  static size_t at(int32_t i) { return static_cast<size_t>(i); }
+
+  // A neighbour may have been joined since. The reference asks only whether the pair of now becomes the same token, not
+  // whether it has the same rank; so do we.
+  bool still_holds(const Candidate& candidate) const {
+    const int32_t left = symbols_[at(candidate.position)];
+    const int32_t right_position = next_[at(candidate.position)];
+    if (left == kGone || right_position >= size_) return false;
+    const Merge* merge = merges_.find(left, symbols_[at(right_position)]);
+    return merge != nullptr && merge->id == candidate.id;
+  }
+
+  void join(const Candidate& candidate) {
+    const int32_t left = candidate.position;
+    const int32_t right = next_[at(left)];
+    symbols_[at(left)] = candidate.id;
+    symbols_[at(right)] = kGone;
+    next_[at(left)] = next_[at(right)];
+    if (next_[at(left)] < size_) previous_[at(next_[at(left)])] = left;
+    if (previous_[at(left)] >= 0) offer(previous_[at(left)]);
+    if (next_[at(left)] < size_) offer(left);
+  }
+
+  void offer(int32_t position) {
+    const Merge* merge = merges_.find(symbols_[at(position)], symbols_[at(next_[at(position)])]);
+    if (merge == nullptr) return;
+    heap_.push_back({merge->rank, position, merge->id});
+    std::push_heap(heap_.begin(), heap_.end(), later);
+  }
+
+  std::vector<int32_t> symbols_;
+  const PairTable& merges_;
+  int32_t size_;
+  std::vector<int32_t> next_;      // size_ behind the last
+  std::vector<int32_t> previous_;  // -1 before the first
+  std::vector<Candidate> heap_;
+};
+
+}  // namespace
+
+void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids) {
+  MergeLoop loop(std::move(symbols), merges);
+  loop.run();
+  loop.append_to(ids);
+}
+
+}  // namespace hesse

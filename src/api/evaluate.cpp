@@ -10,7 +10,6 @@
 #include "eval/perplexity.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
-#include "tokenizer/tokenizer.h"
 
 namespace hesse {
 
@@ -19,9 +18,8 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   set_threads(options.threads);
   const Stopwatch watch;
   const OpenModel opened = open_model(options.model);
-  const Tokenizer tokenizer = Tokenizer::from_directory(opened.directory);
   const Windows windows =
-      evaluation_windows({options.text.begin(), options.text.end()}, tokenizer,
+      evaluation_windows({options.text.begin(), options.text.end()}, opened.directory,
                          {.length = options.window, .count = options.windows, .bos = options.bos});
   for (const std::string& note : windows.notes) listener.on_warning(note);
   require_ids_in_vocabulary(windows, opened.config.vocab);

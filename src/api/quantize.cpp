@@ -65,7 +65,7 @@ RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
   record.version = version();
   record.processor = processor_name();
   record.simd = simd_target();
-  record.libraries = fmt::format("{}, {}", onednn_version(), openblas_version());
+  record.libraries = fmt::format("{}, {}", onednn_version(), lapack_version());
   record.threads = threads();
   record.seconds = watch.seconds();
   record.peak_memory_bytes = peak_resident_bytes();

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "hesse/error.h"
 #include "io/file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace hesse {
 namespace {
@@ -48,8 +49,9 @@ Windows gather(const std::vector<Choice>& choices, int64_t text_length, int32_t 
 
 }  // namespace
 
-Windows calibration_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
-                            const WindowOptions& options, uint64_t seed) {
+Windows calibration_windows(const std::vector<std::filesystem::path>& files,
+                            const std::filesystem::path& model_directory, const WindowOptions& options, uint64_t seed) {
+  const Tokenizer tokenizer = Tokenizer::from_directory(model_directory);
   const int32_t bos = options.bos ? bos_of(tokenizer) : -1;
   const int64_t text_length = options.length - (options.bos ? 1 : 0);
   std::vector<std::vector<int32_t>> tokens;
@@ -87,8 +89,9 @@ Windows calibration_windows(const std::vector<std::filesystem::path>& files, con
   return windows;
 }
 
-Windows evaluation_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
-                           const WindowOptions& options) {
+Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
+                           const std::filesystem::path& model_directory, const WindowOptions& options) {
+  const Tokenizer tokenizer = Tokenizer::from_directory(model_directory);
   const int32_t bos = options.bos ? bos_of(tokenizer) : -1;
   std::string text;
   for (const auto& file : files) text += read_text_file(file);

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/matrix.h"
-#include "tokenizer/tokenizer.h"
 
 namespace hesse {
 
@@ -27,15 +26,17 @@ struct WindowOptions {
   bool bos = false;      // put the BOS token before each: rows are then length + 1 long
 };
 
+// The tokenizer is the one of `model_directory`.
+//
 // Calibration: the windows of each file are shuffled by `seed` and the files take turns until `count` are there. With
 // `bos` the BOS token counts as one of `length`. Fewer windows than asked for are a note, none at all is
 // Error(kBadInput) with the number of tokens. No special tokens are added but this BOS.
-Windows calibration_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
-                            const WindowOptions& options, uint64_t seed);
+Windows calibration_windows(const std::vector<std::filesystem::path>& files,
+                            const std::filesystem::path& model_directory, const WindowOptions& options, uint64_t seed);
 
 // Evaluation: the texts are joined and cut from the beginning.
-Windows evaluation_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
-                           const WindowOptions& options);
+Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
+                           const std::filesystem::path& model_directory, const WindowOptions& options);
 
 // Error(kBadInput) when an id has no row in an embedding of `vocab` rows.
 void require_ids_in_vocabulary(const Windows& windows, int64_t vocab);

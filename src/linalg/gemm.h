@@ -21,7 +21,7 @@ void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixV
 constexpr int64_t kGramChunkRows = 2048;
 void add_gram(MatrixView<const float> x, MatrixView<double> h);
 
-std::string onednn_version();    // "oneDNN 2.6.3"
-std::string openblas_version();  // "OpenBLAS 0.3.21 (Zen)": the kernels it chose for this processor
+std::string onednn_version();  // "oneDNN 2.6.3"
+std::string lapack_version();  // "OpenBLAS 0.3.21 (Zen)": the kernels it chose for this processor
 
 }  // namespace hesse

@@ -65,7 +65,7 @@ void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixV
   dgemm_("N", "T", &m, &n, &k, &one, b.data, &ldb, a.data, &lda, &one, c.data, &ldc);
 }
 
-std::string openblas_version() {
+std::string lapack_version() {
   // openblas_get_config() reads "OpenBLAS 0.3.21 NO_AFFINITY USE_OPENMP ..."
   const std::string config = openblas_get_config();
   const size_t end = config.find(' ', config.find(' ') + 1);

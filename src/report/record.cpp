@@ -92,13 +92,16 @@ Json machine_json(const RunRecord& record) {
 }
 
 Json calibration_json(const RunRecord& record) {
+  return Json::Object{{"sequences", record.calibration_sequences}, {"tokens", record.calibration_tokens}};
+}
+
+Json inputs_json(const RunRecord& record) {
   Json files = Json::array();
   for (const InputFile& file : record.inputs) {
     files.push_back(
         Json::Object{{"name", text(last_part(file.name))}, {"bytes", file.bytes}, {"sha256", text(file.sha256)}});
   }
-  return Json::Object{
-      {"sequences", record.calibration_sequences}, {"tokens", record.calibration_tokens}, {"inputs", std::move(files)}};
+  return files;
 }
 
 Json result_json(const RunRecord& record) {
@@ -157,6 +160,7 @@ std::string to_json(const RunRecord& record) {
                                  {"format", text(record.format)},
                                  {"options", options_json(record.options)},
                                  {"machine", machine_json(record)},
+                                 {"inputs", inputs_json(record)},
                                  {"calibration", calibration_json(record)},
                                  {"result", result_json(record)},
                                  {"cost", cost_json(record)},

@@ -6,7 +6,6 @@
 
 #include "hesse/error.h"
 #include "plan/group_sizes.h"
-#include "tokenizer/tokenizer.h"
 
 namespace hesse {
 namespace {
@@ -28,10 +27,9 @@ void require_storable(const Job& job) {
 
 void read_calibration(Job& job) {
   const QuantizeOptions& options = job.options;
-  const Tokenizer tokenizer = Tokenizer::from_directory(job.model_directory);
   const std::vector<fs::path> files(options.calibration.begin(), options.calibration.end());
   job.windows = calibration_windows(
-      files, tokenizer, {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
+      files, job.model_directory, {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
   require_ids_in_vocabulary(*job.windows, job.model->config().vocab);
   for (const std::string& note : job.windows->notes) job.notes.push_back(note);
   const int64_t tokens = job.windows->ids.size();

@@ -10,15 +10,16 @@ namespace {
 constexpr int32_t kGone = -1;
 
 struct Candidate {
-  uint32_t rank = 0;
-  int32_t position = 0;  // of the left symbol
-  int32_t id = 0;        // what the pair becomes
+  uint64_t order = 0;  // rank, then position of the left symbol: one comparison
+  int32_t id = 0;      // what the pair becomes
+
+  Candidate(const Merge& merge, int32_t position)
+      : order((static_cast<uint64_t>(merge.rank) << 32) | static_cast<uint32_t>(position)), id(merge.id) {}
+  int32_t position() const { return static_cast<int32_t>(order & 0xFFFFFFFF); }
 };
 
 // For std::push_heap: the candidate to take first is the greatest.
-bool later(const Candidate& a, const Candidate& b) {
-  return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-}
+bool later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
 class MergeLoop {
  public:
@@ -34,8 +35,7 @@ class MergeLoop {
 
   void run() {
     for (int32_t i = 0; i + 1 < size_; ++i) {
-      if (const Merge* merge = merges_.find(symbols_[at(i)], symbols_[at(i + 1)]))
-        heap_.push_back({merge->rank, i, merge->id});
+      if (const Merge* merge = merges_.find(symbols_[at(i)], symbols_[at(i + 1)])) heap_.emplace_back(*merge, i);
     }
     std::make_heap(heap_.begin(), heap_.end(), later);
     while (!heap_.empty()) {
@@ -58,15 +58,15 @@ class MergeLoop {
   // A neighbour may have been joined since. The reference asks only whether the pair of now becomes the same token, not
   // whether it has the same rank; so do we.
   bool still_holds(const Candidate& candidate) const {
-    const int32_t left = symbols_[at(candidate.position)];
-    const int32_t right_position = next_[at(candidate.position)];
+    const int32_t left = symbols_[at(candidate.position())];
+    const int32_t right_position = next_[at(candidate.position())];
     if (left == kGone || right_position >= size_) return false;
     const Merge* merge = merges_.find(left, symbols_[at(right_position)]);
     return merge != nullptr && merge->id == candidate.id;
   }
 
   void join(const Candidate& candidate) {
-    const int32_t left = candidate.position;
+    const int32_t left = candidate.position();
     const int32_t right = next_[at(left)];
     symbols_[at(left)] = candidate.id;
     symbols_[at(right)] = kGone;
@@ -79,7 +79,7 @@ class MergeLoop {
   void offer(int32_t position) {
     const Merge* merge = merges_.find(symbols_[at(position)], symbols_[at(next_[at(position)])]);
     if (merge == nullptr) return;
-    heap_.push_back({merge->rank, position, merge->id});
+    heap_.emplace_back(*merge, position);
     std::push_heap(heap_.begin(), heap_.end(), later);
   }
 

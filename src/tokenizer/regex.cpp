@@ -29,7 +29,7 @@ Handle<T> owned(T* pointer) {
 }
 
 // Address space only; pages are used when a search goes deep.
-constexpr size_t kJitStackBytes = size_t{16} << 20;
+constexpr size_t kJitStackBytes = size_t{64} << 20;
 constexpr uint32_t kHeapKibibytes = uint32_t{256} << 10;
 // Steps of one search: honest patterns take a few for each byte, catastrophic ones exponentially many.
 constexpr uint64_t kBaseSteps = 10'000'000;

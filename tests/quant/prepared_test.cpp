@@ -41,7 +41,7 @@ TEST(Prepared, FactorReproducesTheDampedHessianInSolvingOrder) {
   const int64_t n = 90;
   Hessian h(n);
   Matrix<float> x(200, n);
-  for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal() * (1 + i % n));
+  for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal() * static_cast<double>(1 + i % n));
   h.add(x.view());
   h.finish();
   const PreparedHessian p = prepare_hessian(std::move(h), {.damping = 0.05, .act_order = true});
@@ -52,7 +52,9 @@ TEST(Prepared, FactorReproducesTheDampedHessianInSolvingOrder) {
   double mean = 0;
   for (int64_t i = 0; i < n; ++i) mean += sum(i, i) / static_cast<double>(n);
   for (int64_t r = 0; r < n; ++r) {
-    if (r > 0) EXPECT_GE(sum(p.order[r - 1], p.order[r - 1]), sum(p.order[r], p.order[r]));
+    if (r > 0) {
+      EXPECT_GE(sum(p.order[r - 1], p.order[r - 1]), sum(p.order[r], p.order[r]));
+    }
     for (int64_t c = r; c < n; ++c) {
       double product = 0;
       for (int64_t k = c; k < n; ++k) product += p.factor(r, k) * p.factor(c, k);

@@ -1,0 +1,71 @@
+# Every target only calls a CMake preset or a script. `make help` lists them.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+
+# make interop compares with the Python ecosystem; each of these can be set on the command line.
+INTEROP_MODEL ?= models/tiny-llama
+INTEROP_TEXT ?= models/tiny-llama/heldout.txt
+INTEROP_CALIB ?= models/tiny-llama/calibration.txt
+INTEROP_ARGS ?=
+
+RELEASE = build/release
+TOOL = $(RELEASE)/hesse
+
+.DEFAULT_GOAL := build
+.PHONY: build test demo interop install asan tsan bench format tidy clean help
+
+build: ## Build the tool: build/release/hesse
+	@tools/setup.sh build
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS) --target hesse_cli
+
+test: ## Install what is missing, build everything, run the tests
+	@tools/setup.sh test
+	cmake --preset release -DHESSE_BUILD_TESTS=ON
+	cmake --build --preset release --parallel $(JOBS)
+	ctest --preset release --parallel $(JOBS) --output-junit $(CURDIR)/$(RELEASE)/test-results.xml
+
+demo: build ## Quantize the model in models/tiny-llama and show what it cost
+	tools/run_demo.sh $(TOOL) models/tiny-llama build/demo
+
+interop: build ## Compare with PyTorch and transformers (makes a Python environment once)
+	@tools/setup.sh interop
+	tools/interop_env.sh build/interop-venv
+	build/interop-venv/bin/python tests/interop/interop.py --tool $(TOOL) --model $(INTEROP_MODEL) \
+	  --text $(INTEROP_TEXT) --calib $(INTEROP_CALIB) $(INTEROP_ARGS)
+
+install: build ## Install the tool, the library, its headers and its CMake package: make install PREFIX=...
+	cmake --install $(RELEASE) --prefix $(PREFIX)
+
+asan: ## Build and test with the address and undefined-behaviour sanitizers
+	@tools/setup.sh test
+	cmake --preset asan-ubsan -DHESSE_BUILD_TESTS=ON
+	cmake --build --preset asan-ubsan --parallel $(JOBS)
+	ctest --preset asan-ubsan --parallel $(JOBS)
+
+tsan: ## Build and test with the thread sanitizer
+	@tools/setup.sh test
+	cmake --preset tsan -DHESSE_BUILD_TESTS=ON
+	cmake --build --preset tsan --parallel $(JOBS)
+	ctest --preset tsan --parallel $(JOBS)
+
+bench: ## Build and run the benchmarks
+	@tools/setup.sh bench
+	cmake --preset bench
+	cmake --build --preset bench --parallel $(JOBS)
+	for b in build/bench/bench/bench_*; do [ ! -x $$b ] || $$b || exit 1; done
+
+format: ## Format every source file in place
+	@tools/setup.sh lint
+	find src include tests bench examples \( -name '*.h' -o -name '*.cpp' \) -exec clang-format -i {} +
+
+tidy: ## Run clang-tidy over the library and the tool
+	@tools/setup.sh lint
+	cmake --preset debug
+	find src -name '*.cpp' -print0 | xargs -0 -n 1 -P $(JOBS) clang-tidy -p build/debug --quiet
+
+clean: ## Remove every build and result
+	rm -rf build
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,175 @@
+#include "hesse/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace hesse {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+QuantizeOptions usable_quantize() {
+  QuantizeOptions o;
+  o.model = "model";
+  o.output = "out";
+  o.calibration = {"text.txt"};
+  return o;
+}
+
+EvalOptions usable_eval() {
+  EvalOptions o;
+  o.model = "model";
+  o.text = {"text.txt"};
+  return o;
+}
+
+GenerateOptions usable_generate() {
+  GenerateOptions o;
+  o.model = "model";
+  o.prompt = "Once";
+  return o;
+}
+
+// Checks that `change` makes exactly one problem, which begins with the name of the option.
+template <class Options, class Change>
+void expect_problem(Options options, const std::string& name, Change change) {
+  ASSERT_THAT(options.problems(), IsEmpty());
+  change(options);
+  const std::vector<std::string> problems = options.problems();
+  ASSERT_THAT(problems, SizeIs(1)) << name;
+  EXPECT_EQ(problems[0].rfind(name, 0), 0u) << problems[0];
+  EXPECT_EQ(problems[0].find('\n'), std::string::npos);
+}
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+TEST(QuantizeOptions, DefaultsNeedOnlyTheFiles) {
+  EXPECT_THAT(usable_quantize().problems(), IsEmpty());
+  EXPECT_THAT(QuantizeOptions().problems(), ElementsAre(HasSubstr("model is missing"), HasSubstr("output is missing"),
+                                                        HasSubstr("calib is missing")));
+}
+
+TEST(QuantizeOptions, EveryProblemIsToldAtOnce) {
+  QuantizeOptions o;
+  o.bits = 5;
+  o.group_size = 0;
+  o.method = "awq";
+  o.samples = 0;
+  o.length = 1;
+  o.damping = 0;
+  o.scale_search = "mse";
+  o.shard_size = 0;
+  o.threads = -1;
+  EXPECT_THAT(o.problems(), SizeIs(11));  // nine of these, the model and the output; awq may not need a text
+}
+
+TEST(QuantizeOptions, EachFieldIsChecked) {
+  const QuantizeOptions usable = usable_quantize();
+  for (const int bits : {-4, 0, 1, 5, 6, 7, 9, 16}) {
+    expect_problem(usable, "bits", [=](auto& o) { o.bits = bits; });
+  }
+  for (const int64_t size : {std::numeric_limits<int64_t>::min(), int64_t{-2}, int64_t{0}}) {
+    expect_problem(usable, "group-size", [=](auto& o) { o.group_size = size; });
+  }
+  for (const double damping : {0.0, -0.01, 10.5, kNan, kInf}) {
+    expect_problem(usable, "damping", [=](auto& o) { o.damping = damping; });
+  }
+  for (const double size : {0.0, -1.0, 0.0001, kNan, kInf}) {
+    expect_problem(usable, "shard-size", [=](auto& o) { o.shard_size = size; });
+  }
+  expect_problem(usable, "method", [](auto& o) { o.method = "GPTQ"; });
+  expect_problem(usable, "scale-search", [](auto& o) { o.scale_search = ""; });
+  expect_problem(usable, "samples", [](auto& o) { o.samples = 0; });
+  expect_problem(usable, "length", [](auto& o) { o.length = 1; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -1; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = std::numeric_limits<int>::max(); });
+  expect_problem(usable, "calib", [](auto& o) { o.calibration.clear(); });
+  expect_problem(usable, "calib", [](auto& o) { o.calibration.push_back(""); });
+}
+
+TEST(QuantizeOptions, TheProductOfSamplesAndLengthCannotOverflow) {
+  const auto huge = [](auto& o) {
+    o.samples = std::numeric_limits<int64_t>::max();
+    o.length = std::numeric_limits<int64_t>::max();
+  };
+  expect_problem(usable_quantize(), "samples x length", huge);
+}
+
+TEST(QuantizeOptions, WhatIsMeantIsAccepted) {
+  QuantizeOptions o = usable_quantize();
+  for (const int bits : {2, 3, 4, 8}) {
+    for (const int64_t group_size : {int64_t{-1}, int64_t{1}, int64_t{32}, int64_t{1} << 40}) {
+      o.bits = bits;
+      o.group_size = group_size;
+      EXPECT_THAT(o.problems(), IsEmpty());
+    }
+  }
+  o.damping = 10;
+  o.scale_search = "minmax";
+  o.method = "rtn";
+  o.calibration.clear();
+  EXPECT_THAT(o.problems(), IsEmpty());
+}
+
+TEST(QuantizeOptions, TheModelIsNotItsOwnOutput) {
+  for (const char* output : {"models/a", "models/a/", "models/./a", "models/b/../a", "./models/a"}) {
+    expect_problem(usable_quantize(), "output", [=](auto& o) {
+      o.model = "models/a";
+      o.output = output;
+    });
+  }
+  QuantizeOptions o = usable_quantize();
+  o.model = "models/a";
+  o.output = "models/a-4bit";
+  EXPECT_THAT(o.problems(), IsEmpty());
+}
+
+TEST(EvalOptions, EachFieldIsChecked) {
+  const EvalOptions usable = usable_eval();
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "text", [](auto& o) { o.text.clear(); });
+  expect_problem(usable, "text", [](auto& o) { o.text = {""}; });
+  expect_problem(usable, "window", [](auto& o) { o.window = 1; });
+  expect_problem(usable, "windows", [](auto& o) { o.windows = -1; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
+}
+
+TEST(GenerateOptions, EachFieldIsChecked) {
+  const GenerateOptions usable = usable_generate();
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "max-tokens", [](auto& o) { o.max_tokens = 0; });
+  for (const double temperature : {-0.1, kNan, kInf}) {
+    expect_problem(usable, "temperature", [=](auto& o) { o.temperature = temperature; });
+  }
+  for (const double top_p : {0.0, -1.0, 1.5, kNan}) {
+    expect_problem(usable, "top-p", [=](auto& o) { o.top_p = top_p; });
+  }
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
+}
+
+TEST(InspectOptions, NeedsAModel) { EXPECT_THAT(InspectOptions().problems(), ElementsAre(HasSubstr("model"))); }
+
+// A field that no visitor shows has no flag and is missing in the record.
+TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
+  const auto count = [](auto options) {
+    int fields = 0;
+    visit_options(options, [&](std::string_view name, auto&, std::string_view help) {
+      EXPECT_FALSE(help.empty()) << name;
+      ++fields;
+    });
+    return fields;
+  };
+  EXPECT_EQ(count(QuantizeOptions()), 17);
+  EXPECT_EQ(count(EvalOptions()), 5);
+  EXPECT_EQ(count(GenerateOptions()), 6);
+}
+
+}  // namespace
+}  // namespace hesse

@@ -1,0 +1,134 @@
+// The tool as a user meets it, as far as no model is needed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include "hesse/options.h"
+
+namespace hesse {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+};
+
+// Runs the tool in a shell; `redirect` says which stream is read, the other one is dropped.
+Outcome run(const std::string& arguments, const std::string& redirect) {
+  Outcome outcome;
+  const std::string command = std::string("'") + HESSE_TOOL + "' " + arguments + " " + redirect;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return outcome;
+  std::array<char, 4096> buffer;
+  for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
+  return outcome;
+}
+
+Outcome standard_output(const std::string& arguments) { return run(arguments, "2>/dev/null"); }
+Outcome standard_error(const std::string& arguments) { return run(arguments, "2>&1 >/dev/null"); }
+
+template <class Options>
+void expect_help_names_every_option(const std::string& command) {
+  const Outcome help = standard_output(command + " --help");
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, HasSubstr("Examples:\n  hesse " + command));
+  EXPECT_THAT(help.out, HasSubstr("130  interrupted"));
+  Options options;
+  int flags = 0;
+  visit_options(options, [&](std::string_view name, auto&, std::string_view text) {
+    const std::string plain = "--" + std::string(name) + " ";
+    const std::string listed = "--" + std::string(name) + ",";
+    const std::string either = "--[no-]" + std::string(name) + " ";
+    EXPECT_TRUE(help.out.find(plain) != std::string::npos || help.out.find(listed) != std::string::npos ||
+                help.out.find(either) != std::string::npos)
+        << command << " --" << name;
+    EXPECT_THAT(help.out, HasSubstr(std::string(text.substr(0, text.find(' ')))));
+    ++flags;
+  });
+  EXPECT_GT(flags, 0);
+  for (const char* common : {"--json", "--quiet", "--verbose"}) EXPECT_THAT(help.out, HasSubstr(common));
+}
+
+TEST(Tool, HelpNamesEveryOption) {
+  expect_help_names_every_option<QuantizeOptions>("quantize");
+  expect_help_names_every_option<EvalOptions>("eval");
+  expect_help_names_every_option<GenerateOptions>("generate");
+  EXPECT_THAT(standard_output("inspect -h").out, HasSubstr("hesse inspect MODEL"));
+}
+
+TEST(Tool, HelpShowsDefaults) {
+  const std::string help = standard_output("quantize --help").out;
+  for (const char* text : {"[4]", "[128]", "[--sym]", "[gptq]", "[0.01]", "[--act-order]", "[--no-bos]"}) {
+    EXPECT_THAT(help, HasSubstr(text));
+  }
+}
+
+TEST(Tool, AloneItTeachesByExample) {
+  for (const char* arguments : {"", "--help", "-h"}) {
+    const Outcome outcome = standard_output(arguments);
+    EXPECT_EQ(outcome.code, 0);
+    for (const char* text : {"hesse quantize", "hesse eval", "hesse inspect", "hesse generate", "Exit codes:"}) {
+      EXPECT_THAT(outcome.out, HasSubstr(text));
+    }
+  }
+  EXPECT_EQ(standard_output("--version").out, std::string("hesse ") + HESSE_VERSION + "\n");
+}
+
+// One line a problem, on standard error, and exit code 2.
+TEST(Tool, UsageErrorsLeaveWithTwo) {
+  const struct {
+    const char* arguments;
+    const char* text;
+  } cases[] = {
+      {"quantise", "unknown command 'quantise'; did you mean quantize? (see hesse --help)"},
+      {"--bits 4", "'--bits' stands before a command"},
+      {"quantize M -o O --calib c --bitz 3", "unknown flag '--bitz'; did you mean --bits? (see hesse quantize --help)"},
+      {"quantize M -o O --calib c --bits 5", "bits is 5; must be 2, 3, 4 or 8"},
+      {"quantize M -o O --calib c --bits", "--bits needs a value"},
+      {"quantize M -o O --calib c --bits four", "--bits 'four': expected a whole number"},
+      {"quantize M -o M/ --calib c", "output is 'M/', the model itself"},
+      {"quantize M -o O", "calib is missing"},
+      {"quantize M N -o O --calib c", "unexpected argument 'N'"},
+      {"eval M", "text is missing"},
+      {"eval --text c", "model is missing"},
+      {"eval M --text c --quiet --verbose", "excludes"},
+      {"generate M --prompt x --top-p 2", "top-p is 2"},
+      {"inspect", "model is missing"},
+  };
+  for (const auto& test : cases) {
+    const Outcome outcome = standard_error(test.arguments);
+    EXPECT_EQ(outcome.code, 2) << test.arguments;
+    EXPECT_EQ(outcome.out.rfind("hesse: error: ", 0), 0u) << outcome.out;
+    EXPECT_THAT(outcome.out, HasSubstr(test.text));
+    EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1) << outcome.out;
+    EXPECT_EQ(standard_output(test.arguments).out, "") << test.arguments;
+  }
+}
+
+TEST(Tool, AllProblemsAreToldTogether) {
+  const Outcome outcome = standard_error("quantize --bits four --samples 0 --method awq");
+  EXPECT_EQ(outcome.code, 2);
+  for (const char* text :
+       {"--bits 'four'", "samples is 0", "method is 'awq'", "model is missing", "output is missing"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(text));
+  }
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 5) << outcome.out;
+}
+
+TEST(Tool, AFullStandardOutputIsAnErrorOfTheEnvironment) {
+  const Outcome outcome = run("--help", "2>&1 >/dev/full");
+  EXPECT_EQ(outcome.code, 4);
+  EXPECT_THAT(outcome.out, HasSubstr("standard output"));
+}
+
+}  // namespace
+}  // namespace hesse

@@ -1,0 +1,100 @@
+#include "data/windows.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+
+#include "hesse/error.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kModel = fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama";
+
+class WindowsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("windows-" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path file(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return folder_ / name;
+  }
+
+  fs::path folder_;
+  Tokenizer tokenizer_ = Tokenizer::from_directory(kModel);
+};
+
+std::string words(int count, const std::string& word) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += word + " " + std::to_string(i) + "\n";
+  return text;
+}
+
+TEST_F(WindowsTest, EvaluationCutsFromTheBeginning) {
+  const fs::path path = file("a.txt", words(100, "alpha"));
+  const std::vector<int32_t> all = tokenizer_.encode(words(100, "alpha"), Tokenizer::SpecialTokens::kNone);
+  const Windows windows = evaluation_windows({path}, kModel, {.length = 32});
+  EXPECT_EQ(windows.count(), static_cast<int64_t>(all.size()) / 32);
+  for (int64_t i = 0; i < windows.ids.size(); ++i) ASSERT_EQ(windows.ids.data()[i], all[static_cast<size_t>(i)]);
+  EXPECT_TRUE(windows.notes.empty());
+}
+
+TEST_F(WindowsTest, BosStandsBeforeEveryEvaluationWindow) {
+  const fs::path path = file("a.txt", words(100, "alpha"));
+  const Windows windows = evaluation_windows({path}, kModel, {.length = 32, .count = 2, .bos = true});
+  EXPECT_EQ(windows.length(), 33);
+  EXPECT_EQ(windows.ids(0, 0), tokenizer_.bos_id());
+  EXPECT_EQ(windows.ids(1, 0), tokenizer_.bos_id());
+}
+
+TEST_F(WindowsTest, CalibrationTakesFilesInTurnWithoutOverlap) {
+  const std::vector<fs::path> files = {file("a.txt", words(400, "alpha")), file("b.txt", words(60, "beta"))};
+  const Windows windows = calibration_windows(files, kModel, {.length = 16, .count = 12}, 1);
+  ASSERT_EQ(windows.count(), 12);
+  std::set<std::vector<int32_t>> distinct;
+  for (int64_t i = 0; i < 12; ++i) distinct.insert({windows.ids.row(i), windows.ids.row(i) + 16});
+  EXPECT_EQ(distinct.size(), 12u);  // the numbers make every window different
+  const auto holds = [&](int64_t row, const std::string& word) {
+    return tokenizer_.decode({windows.ids.row(row), 16}, true).find(word) != std::string::npos;
+  };
+  for (int64_t i = 0; i < 8; ++i) EXPECT_TRUE(holds(i, i % 2 == 0 ? "alpha" : "beta")) << i;
+}
+
+TEST_F(WindowsTest, TheSeedChoosesAndNothingElse) {
+  const std::vector<fs::path> files = {file("a.txt", words(400, "alpha"))};
+  const auto ids = [&](uint64_t seed) {
+    const Windows w = calibration_windows(files, kModel, {.length = 16, .count = 8}, seed);
+    return std::vector<int32_t>(w.ids.data(), w.ids.data() + w.ids.size());
+  };
+  EXPECT_EQ(ids(1), ids(1));
+  EXPECT_NE(ids(1), ids(2));
+}
+
+TEST_F(WindowsTest, TooLittleTextIsSaidWithBothNumbers) {
+  const fs::path path = file("short.txt", "just a few words");
+  try {
+    calibration_windows({path}, kModel, {.length = 512, .count = 4}, 0);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("short.txt has "), testing::HasSubstr("one window of 512")));
+  }
+  EXPECT_THROW(evaluation_windows({path}, kModel, {.length = 512}), Error);
+  const Windows few = calibration_windows({file("b.txt", words(30, "beta"))}, kModel, {.length = 16, .count = 500}, 0);
+  EXPECT_LT(few.count(), 500);
+  ASSERT_EQ(few.notes.size(), 1u);
+  EXPECT_THAT(few.notes[0], testing::HasSubstr("not the 500 asked for"));
+}
+
+}  // namespace
+}  // namespace hesse

@@ -1,0 +1,75 @@
+// What the kernel tests share: one test run per instruction set of this processor, random inputs, comparisons.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/kernels.h"
+
+namespace hesse {
+
+using Floats = std::vector<float>;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr double kUnit = 0x1p-24;       // unit roundoff of float: one rounding is at most this, relative
+constexpr double kSmallest = 0x1p-149;  // the smallest subnormal: what a rounding may cost among subnormals
+constexpr double kUnitDouble = 0x1p-53;
+
+// Around the widths of all vectors (1, 4, 8, 16 lanes), twice that, and longer.
+inline std::vector<int64_t> sizes() {
+  return {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 63, 64, 65, 100, 128, 1000, 1003};
+}
+
+// --gtest_random_seed=N gives another one; every random test prints what it used when it fails.
+inline uint64_t test_seed() { return 20240229u + static_cast<uint64_t>(testing::GTEST_FLAG(random_seed)); }
+#define HESSE_PRINT_SEED() SCOPED_TRACE("seed " + std::to_string(test_seed()))
+
+// n random floats that begin `offset` elements into an allocation and end with it, so that pointers are unaligned and
+// AddressSanitizer sees one element too many.
+struct Row {
+  Row(int64_t n, int64_t offset, float value) : storage(static_cast<size_t>(n + offset), value), at(offset) {}
+  Row(int64_t n, int64_t offset, Rng& rng, double spread = 1.0) : Row(n, offset, 0.0f) {
+    for (float& value : storage) value = static_cast<float>(spread * rng.normal());
+  }
+  float* data() { return storage.data() + at; }
+  const float* data() const { return storage.data() + at; }
+  int64_t size() const { return static_cast<int64_t>(storage.size()) - at; }
+  float& operator[](int64_t i) { return storage[static_cast<size_t>(at + i)]; }
+  float operator[](int64_t i) const { return storage[static_cast<size_t>(at + i)]; }
+
+  Floats storage;
+  int64_t at;
+};
+
+// Equal, both NaN, or no further apart than the tolerance.
+inline bool within(double actual, double expected, double tolerance) {
+  if (std::isnan(actual) || std::isnan(expected)) return std::isnan(actual) && std::isnan(expected);
+  return actual == expected || std::fabs(actual - expected) <= tolerance;
+}
+#define EXPECT_WITHIN(actual, expected, tolerance) \
+  EXPECT_TRUE(within(actual, expected, tolerance)) \
+      << (actual) << " for " << (expected) << ", tolerance " << (tolerance) << ", on " << simd_target()
+
+// Runs each test once per instruction set.
+using Target = decltype(hwy::SupportedTargets());
+class KernelTest : public testing::TestWithParam<Target> {
+ protected:
+  void SetUp() override {
+    hwy::SetSupportedTargetsForTest(GetParam());
+    ASSERT_STREQ(simd_target(), hwy::TargetName(GetParam()));
+  }
+  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+};
+#define HESSE_FOR_EACH_TARGET(Suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), \
+                           [](const testing::TestParamInfo<Target>& target) { return hwy::TargetName(target.param); })
+
+}  // namespace hesse

@@ -1,0 +1,91 @@
+#include "model/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/rng.h"
+
+namespace hesse {
+namespace {
+
+constexpr uint64_t kSeed = 11;
+
+Matrix<float> random_matrix(Rng& rng, int64_t rows, int64_t cols) {
+  Matrix<float> m(rows, cols);
+  for (int64_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(2 * rng.normal());
+  return m;
+}
+
+// Every score at once, in float64.
+void check_against_plain(const AttentionShape& s, Rng& rng) {
+  SCOPED_TRACE(testing::Message() << s.sequences << " x " << s.queries << "/" << s.keys << " heads " << s.heads << "/"
+                                  << s.kv_heads << " dim " << s.head_dim << " seed " << kSeed);
+  const Matrix<float> q = random_matrix(rng, s.sequences * s.queries, s.heads * s.head_dim);
+  const Matrix<float> k = random_matrix(rng, s.sequences * s.keys, s.kv_heads * s.head_dim);
+  const Matrix<float> v = random_matrix(rng, s.sequences * s.keys, s.kv_heads * s.head_dim);
+  Matrix<float> out(q.rows(), q.cols());
+  causal_attention(q.view(), k.view(), v.view(), out.view(), s);
+  for (int64_t row = 0; row < q.rows(); ++row) {
+    const int64_t sequence = row / s.queries;
+    const int64_t visible = row % s.queries + s.keys - s.queries + 1;
+    for (int64_t head = 0; head < s.heads; ++head) {
+      const int64_t kv = head / (s.heads / s.kv_heads) * s.head_dim;
+      std::vector<double> weight(static_cast<size_t>(visible));
+      double max = -INFINITY, sum = 0, largest_value = 0;
+      for (int64_t j = 0; j < visible; ++j) {
+        double score = 0;
+        for (int64_t d = 0; d < s.head_dim; ++d) {
+          score += double{q(row, head * s.head_dim + d)} * k(sequence * s.keys + j, kv + d);
+        }
+        weight[j] = score * s.scale;
+        max = std::max(max, weight[j]);
+      }
+      for (double& w : weight) sum += (w = std::exp(w - max));
+      for (int64_t d = 0; d < s.head_dim; ++d) {
+        double expected = 0;
+        for (int64_t j = 0; j < visible; ++j) {
+          const double value = v(sequence * s.keys + j, kv + d);
+          expected += weight[j] / sum * value;
+          largest_value = std::max(largest_value, std::abs(value));
+        }
+        // A score has an error of about (dim + 2) eps |q||k| scale, which a weight inherits relative to itself; |q||k|
+        // is below 4 * 16 * dim here. Summing the values adds as many roundings as there are keys.
+        const double score_error = 0x1p-23 * static_cast<double>(s.head_dim + 2) * 64 * std::sqrt(s.head_dim);
+        const double tolerance = largest_value * (score_error + 0x1p-23 * static_cast<double>(visible + 8));
+        ASSERT_NEAR(out(row, head * s.head_dim + d), expected, tolerance) << "row " << row << " head " << head;
+      }
+    }
+  }
+}
+
+TEST(Attention, EqualsThePlainFormulaOverAwkwardSizes) {
+  Rng rng(kSeed);
+  for (const int64_t length : {1, 2, 63, 64, 65, 128, 129, 200}) {
+    check_against_plain({1, length, length, 2, 1, 16, 0.25f}, rng);
+  }
+  check_against_plain({3, 70, 70, 6, 2, 8, 0.35f}, rng);
+  check_against_plain({2, 33, 33, 4, 4, 20, 0.22f}, rng);
+}
+
+TEST(Attention, QueriesBehindACacheSeeAllEarlierKeys) {
+  Rng rng(kSeed);
+  check_against_plain({1, 1, 300, 4, 2, 32, 0.18f}, rng);
+  check_against_plain({1, 5, 130, 4, 2, 32, 0.18f}, rng);
+}
+
+TEST(Attention, MayWriteOverTheQueries) {
+  Rng rng(kSeed);
+  const AttentionShape shape{2, 100, 100, 4, 2, 16, 0.25f};
+  Matrix<float> q = random_matrix(rng, 200, 64);
+  const Matrix<float> k = random_matrix(rng, 200, 32);
+  const Matrix<float> v = random_matrix(rng, 200, 32);
+  Matrix<float> out(200, 64);
+  causal_attention(q.view(), k.view(), v.view(), out.view(), shape);
+  causal_attention(q.view(), k.view(), v.view(), q.view(), shape);
+  for (int64_t i = 0; i < out.size(); ++i) ASSERT_EQ(out.data()[i], q.data()[i]);
+}
+
+}  // namespace
+}  // namespace hesse

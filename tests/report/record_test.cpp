@@ -1,0 +1,252 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "io/json.h"
+#include "report/report.h"
+
+namespace hesse {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+RunRecord small_record() {
+  RunRecord r;
+  r.version = "0.1.0";
+  r.options.model = "/home/me/models/tiny/";
+  r.options.output = "/home/me/out/tiny-4bit/";
+  r.options.calibration = {"/home/me/text/a.txt", "b.txt"};
+  r.options.seed = 18446744073709551615u;
+  r.model_name = "tiny";
+  r.family = "llama";
+  r.format = "gptq";
+  r.processor = "a processor";
+  r.simd = "AVX2";
+  r.libraries = "oneDNN 2.6";
+  r.threads = 2;
+  r.calibration_sequences = 128;
+  r.calibration_tokens = 65536;
+  r.inputs = {{"/home/me/text/a.txt", 1234, "00ff"}};
+  LinearRecord linear;
+  linear.name = "model.layers.0.mlp.up_proj";
+  linear.out = 768;
+  linear.in = 256;
+  linear.bits = 4;
+  linear.group_size = 128;
+  linear.status = LinearStatus::kDampingRaised;
+  linear.loss = 12.5;
+  linear.relative_error = 0.004;
+  linear.rtn_relative_error = 0.03;
+  linear.damping = 0.1;
+  linear.factorizations = 2;
+  linear.failed_minor = 17;
+  linear.dead_channels = 1;
+  linear.clip_rate = 0.001;
+  linear.tokens = 65536;
+  linear.seconds = 0.5;
+  r.linears = {linear};
+  r.phases = {{"calibration", 1.5}};
+  r.warnings = {"one"};
+  r.seconds = 2.5;
+  r.peak_memory_bytes = 1000;
+  r.output_bytes = 2000;
+  r.bits_per_weight = 4.15625;
+  return r;
+}
+
+const char* const kGolden = R"({
+  "schema": "hesse-run/1",
+  "version": "0.1.0",
+  "model": "tiny",
+  "family": "llama",
+  "format": "gptq",
+  "options": {
+    "output": "tiny-4bit",
+    "calib": [
+      "a.txt",
+      "b.txt"
+    ],
+    "bits": 4,
+    "group_size": 128,
+    "sym": true,
+    "method": "gptq",
+    "samples": 128,
+    "length": 512,
+    "bos": false,
+    "seed": 18446744073709551615,
+    "damping": 0.01,
+    "act_order": true,
+    "scale_search": "weighted",
+    "positive_scales": false,
+    "shard_size": 5.0,
+    "overwrite": false,
+    "threads": 0
+  },
+  "machine": {
+    "processor": "a processor",
+    "simd": "AVX2",
+    "libraries": "oneDNN 2.6",
+    "threads": 2
+  },
+  "inputs": [
+    {
+      "name": "a.txt",
+      "bytes": 1234,
+      "sha256": "00ff"
+    }
+  ],
+  "calibration": {
+    "sequences": 128,
+    "tokens": 65536
+  },
+  "result": {
+    "linears": 1,
+    "fallbacks": 0,
+    "damping_raised": 1,
+    "mean_relative_error": 0.004,
+    "bits_per_weight": 4.15625,
+    "output_bytes": 2000
+  },
+  "cost": {
+    "seconds": 2.5,
+    "phases": [
+      {
+        "name": "calibration",
+        "seconds": 1.5
+      }
+    ],
+    "peak_memory_bytes": 1000
+  },
+  "warnings": [
+    "one"
+  ],
+  "linears": [
+    {
+      "name": "model.layers.0.mlp.up_proj",
+      "layer": 0,
+      "out": 768,
+      "in": 256,
+      "bits": 4,
+      "group_size": 128,
+      "symmetric": true,
+      "status": "damping-raised",
+      "loss": 12.5,
+      "relative_error": 0.004,
+      "rtn_relative_error": 0.03,
+      "damping": 0.1,
+      "factorizations": 2,
+      "failed_minor": 17,
+      "dead_channels": 1,
+      "clip_rate": 0.001,
+      "tokens": 65536,
+      "seconds": 0.5
+    }
+  ]
+})";
+
+TEST(Record, Golden) { EXPECT_EQ(to_json(small_record()), kGolden); }
+
+TEST(Record, ParsesBackToItself) {
+  const std::string text = to_json(small_record());
+  EXPECT_EQ(Json::parse(text, "hesse-run.json").dump(2), text);
+}
+
+TEST(Record, HoldsNoFolders) {
+  EXPECT_THAT(to_json(small_record()), Not(HasSubstr("home")));
+  RunRecord r = small_record();
+  r.model_name = "/home/me/models/tiny";  // also when the caller forgot
+  EXPECT_THAT(to_json(r), Not(HasSubstr("home")));
+}
+
+TEST(Record, EveryOptionOfTheVisitorIsEchoed) {
+  const RunRecord record = small_record();
+  const Json root = Json::parse(to_json(record), "t");
+  visit_options(record.options, [&](std::string name, const auto&, std::string_view) {
+    std::replace(name.begin(), name.end(), '-', '_');
+    EXPECT_NE(root.find("options")->find(name), nullptr) << name;
+  });
+}
+
+TEST(Record, WhatWasNotMeasuredOrIsNotFiniteIsNull) {
+  RunRecord r = small_record();
+  r.linears[0].loss = r.linears[0].relative_error = r.linears[0].rtn_relative_error = -1;
+  r.linears[0].clip_rate = std::numeric_limits<double>::quiet_NaN();
+  r.bits_per_weight = std::numeric_limits<double>::infinity();
+  const Json root = Json::parse(to_json(r), "t");
+  const Json& linear = root.find("linears")->as_array("t")[0];
+  for (const char* name : {"loss", "relative_error", "rtn_relative_error", "clip_rate"}) {
+    EXPECT_TRUE(linear.find(name)->is_null()) << name;
+  }
+  EXPECT_TRUE(root.find("result")->find("mean_relative_error")->is_null());
+  EXPECT_TRUE(root.find("result")->find("bits_per_weight")->is_null());
+  r.linears[0].relative_error = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(mean_relative_error(r), -1);
+}
+
+TEST(Record, NamesThatAreNotUtf8StillMakeJson) {
+  RunRecord r = small_record();
+  r.options.calibration = {"dir/caf\xE9.txt"};
+  r.warnings = {"\xFF"};
+  EXPECT_NO_THROW(Json::parse(to_json(r), "t"));
+}
+
+TEST(Record, CountsFallbacksAndNamesStatuses) {
+  RunRecord r;
+  EXPECT_EQ(r.fallbacks(), 0);
+  for (const LinearStatus status :
+       {LinearStatus::kOk, LinearStatus::kFallback, LinearStatus::kDampingRaised, LinearStatus::kFallback}) {
+    r.linears.emplace_back().status = status;
+  }
+  EXPECT_EQ(r.fallbacks(), 2);
+  EXPECT_EQ(status_name(LinearStatus::kOk), "ok");
+  EXPECT_EQ(status_name(LinearStatus::kDampingRaised), "damping-raised");
+  EXPECT_EQ(status_name(LinearStatus::kFallback), "fallback");
+}
+
+TEST(Results, Eval) {
+  EvalResult r;
+  r.perplexity = 30.5;
+  r.mean_nll = 3.25;
+  r.windows = 2;
+  r.window = 512;
+  r.predictions = 1022;
+  r.seconds = 0.5;
+  r.format = "full precision";
+  EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
+            R"({"schema": "hesse-eval/1", "perplexity": 30.5, "mean_nll": 3.25, "windows": 2, "window": 512, )"
+            R"("predictions": 1022, "seconds": 0.5, "format": "full precision"})");
+}
+
+TEST(Results, GenerateWithATokenCutInTheMiddle) {
+  GenerateResult r;
+  r.text = " tree\n\xE2\x82";
+  r.prompt_ids = {0, 7};
+  r.ids = {5};
+  r.stop = "length";
+  EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
+            "{\"schema\": \"hesse-generate/1\", \"text\": \" tree\\n\xEF\xBF\xBD\xEF\xBF\xBD\", "
+            "\"prompt_ids\": [0, 7], \"ids\": [5], \"stop\": \"length\", \"seconds\": 0.0}");
+}
+
+TEST(Results, Inspect) {
+  ModelInfo info;
+  info.family = "llama";
+  info.layers = 1;
+  info.tied_head = true;
+  info.group_sizes = {32, -1};
+  info.linears = {{"model.layers.0.mlp.up_proj", 0, 768, 256, "mlp"}};
+  info.tensors = {{"w", "F16", {2, 3}, 12}};
+  const std::string text = Json::parse(to_json(info), "t").dump();
+  EXPECT_THAT(text, HasSubstr(R"("tied_head": true)"));
+  EXPECT_THAT(text, HasSubstr(R"("group_sizes": [32, -1])"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"({"name": "model.layers.0.mlp.up_proj", "layer": 0, "out": 768, "in": 256, "sharing": "mlp"})"));
+  EXPECT_THAT(text, HasSubstr(R"({"name": "w", "dtype": "F16", "shape": [2, 3], "bytes": 12})"));
+}
+
+}  // namespace
+}  // namespace hesse

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -117,9 +117,9 @@ TEST(Regex, HostilePatternsAreRefused) {
 }
 
 TEST(Regex, RunawayBacktrackingIsAnErrorAndNotAHang) {
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // processor time: other work on the machine is no failure
   EXPECT_THAT(refusal("(?:a|aa)+$", std::string(200, 'a') + "b"), HasSubstr("runaway backtracking"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 20);
 }
 
 TEST(Regex, GroupsMayRepeatOverAMegabyte) {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -113,9 +113,9 @@ TEST(Tokenizer, LongWordsAreQuick) {
   for (int i = 0; i < (1 << 18); ++i) texts[5] += "\xF0\x9F\x98\x80";
   for (const Tokenizer* tokenizer : {&byte_level, &one_word}) {
     for (const std::string& text : texts) {
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();  // processor time: other work on the machine is no failure
       const std::vector<int32_t> ids = tokenizer->encode(text, Special::kNone);
-      EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << text.substr(0, 4);
+      EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 20) << text.substr(0, 4);
       EXPECT_EQ(tokenizer->decode(ids, false), text) << text.substr(0, 4);
     }
   }

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include "base/rng.h"
@@ -75,10 +75,10 @@ TEST(Unicode, AMegabyteOfMarksIsQuick) {
   std::string text = "a";
   for (int i = 0; i < 250000; ++i)
     text += (i % 2 == 0) ? "\xCC\x81" : "\xCC\xA3";  // classes 230 and 220: all must move
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();           // processor time: other work on the machine is no failure
   const std::string nfc = normalize_unicode(text, NormalForm::kNfc);
   EXPECT_EQ(nfc.substr(0, 3), "\xE1\xBA\xA1");  // a with dot below
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 5);
 }
 
 TEST(ByteAlphabet, IsABijectionOfPrintableCharacters) {

@@ -5,9 +5,10 @@
 
 Writes
   tiny_llama.safetensors   `ids` I64 [48] and `logits` F32 [32, 4096] of the demo model, the last 32 of 48 positions
-  llama_<variant>/         a random model (config.json, weights) and golden.safetensors: `ids` I64 [40], `logits` F32 [40, 128]
-The weights are wide enough (standard deviation 0.25) that attention is far from uniform and logits are far apart: a wrong
-rotation, a missing bias or a swapped head shows. check_variant() proves it for each variant before anything is kept.
+  llama_<variant>/         a random model: config.json, weights, and golden.safetensors with `ids` I64 [40] and
+                           `logits` F32 [40, 128]
+The weights are wide enough (standard deviation 0.25) that attention is far from uniform and logits are far apart: a
+wrong rotation, a missing bias or a swapped head shows. check_variant() tries the likeliest oversights.
 Deterministic: the same versions of torch and transformers give the same bytes.
 """
 import json

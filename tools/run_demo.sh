@@ -29,13 +29,13 @@ megabytes_of() { cat "$1"/*.safetensors | wc -c | awk '{ printf "%.1f", $1 / 1e6
 
 perplexity_of() {
   local value
-  value=$("$tool" eval "$1" --text "$model/heldout.txt" --window 512 --json | number_of perplexity)
+  value=$("$tool" eval "$1" --text "$model/heldout.txt" --window 512 --json --quiet | number_of perplexity)
   [ -n "$value" ] || die "$1: 'hesse eval --json' gave no perplexity"
   echo "$value"
 }
 
 sample_of() {  # as one line
-  "$tool" generate "$1" --prompt "$prompt" --max-tokens 24 --temperature 0 |
+  "$tool" generate "$1" --prompt "$prompt" --max-tokens 24 --temperature 0 --quiet |
     tr -s '[:space:]' ' ' | sed 's/^ //; s/ $//'
 }
 

@@ -60,7 +60,7 @@ class Flags {
   template <class Options>
   void add_options(Options& options) {
     visit_options(options,
-                  [this](std::string_view name, auto& field, std::string_view help) { add(name, field, help); });
+                  [this](std::string_view name, auto& field, std::string_view help) { this->add(name, field, help); });
   }
   void add(std::string_view name, bool& field, std::string_view help);
   void add(std::string_view name, int& field, std::string_view help);

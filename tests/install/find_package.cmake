@@ -24,6 +24,9 @@ run(${prefix}/bin/hesse --version)
 build_against_prefix(${SOURCE_DIR}/tests/install/consumer consumer)
 run(${work}/consumer/consumer)
 build_against_prefix(${SOURCE_DIR}/examples examples)
+run(${work}/examples/quantize ${SOURCE_DIR}/models/tiny-llama ${SOURCE_DIR}/models/tiny-llama/calibration.txt
+  ${work}/example-result)
+run(${prefix}/bin/hesse inspect ${work}/example-result)
 
 # The package can be moved, and nothing in it leads back to the source or the build.
 file(GLOB_RECURSE texts ${prefix}/*.cmake)

@@ -1,10 +1,10 @@
 """GPTQ as published, in the classic form: Frantar et al. 2022, arXiv 2210.17323, and the AutoGPTQ line of programs.
 
 Cholesky factor of the inverse Hessian, columns one by one in natural order, blocks of 128, symmetric grid whose scale
-is found from the already updated weights when the solve enters a group, damping of 1 % of the mean diagonal.
+is found from the already updated weights when the solve enters a group, damping 1 % of the mean diagonal.
 The peer that compare_solver.py measures Hesse against; readable first, fast second. Where the published programs
 differ from the paper, the choice here favours the classic method:
-  * a group that starts inside a block sees the feedback of that block's earlier columns (the programs use stale values);
+  * a group that starts inside a block sees the feedback of its earlier columns (the programs use stale values);
   * a group of one sign gets the same symmetric range as any other (the programs clip it);
   * scales stay in full precision (files round them to fp16).
 """

@@ -2,9 +2,9 @@
 
     python compare_solver.py --solver BUILD/solve_file --model DIR --calib FILE [--layers 0,2,5] [--bits 4,3]
 
-Runs `solve_file IN OUT --bits B --group-size G --sym` on the pairs that hessians.py makes; OUT holds the dequantized
-NAME.weight as float32. Losses are relative output errors tr(E H E^T) / tr(W H W^T). With --text they are measured on the
-Hessians of that text, which neither solver has seen, as well; the verdict is on the calibration Hessians.
+Runs `solve_file IN OUT --bits B --group-size G --sym` on the pairs that hessians.py makes; OUT holds NAME.weight
+dequantized, as float32. Losses are relative output errors tr(E H E^T) / tr(W H W^T). With --text they are measured
+on the Hessians of that text, which neither solver has seen, as well; the verdict is on the calibration Hessians.
 Exit code 0 if the geometric mean of hesse / classic is at most 1 (below 1 at 3 bits and fewer), 1 if not, 2 on misuse.
 """
 import argparse
@@ -31,16 +31,17 @@ def solve(args, pairs_file: Path, bits: int, folder: Path) -> dict:
     out = folder / f"solved-{bits}.safetensors"
     command = [args.solver, str(pairs_file), str(out), "--bits", str(bits), "--group-size", str(args.group_size)]
     subprocess.run(command + ["--sym" if args.sym else "--asym"], check=True)
-    return {name[: -len(".weight")]: tensor for name, tensor in load_file(str(out)).items() if name.endswith(".weight")}
+    solved = load_file(str(out))
+    return {name[: -len(".weight")]: tensor for name, tensor in solved.items() if name.endswith(".weight")}
 
 
 def losses(pairs: dict, answers: dict, judges: list) -> dict:
     """{NAME: [{method: loss} per judge]}; a judge is a set of Hessians."""
-    return {
-        name: [{method: loss(pairs[name + ".weight"], Q[name], judge[name + ".hessian"]) for method, Q in answers.items()}
-               for judge in judges]
-        for name in answers["hesse"]
-    }  # fmt: skip
+    table = {}
+    for name in answers["hesse"]:
+        W, grams = pairs[name + ".weight"], [judge[name + ".hessian"] for judge in judges]
+        table[name] = [{method: loss(W, Q[name], H) for method, Q in answers.items()} for H in grams]
+    return table
 
 
 def geometric_mean(values: list) -> float:
@@ -81,7 +82,8 @@ def compare(args, bits: int, pairs: dict, judges: list, pairs_file: Path) -> boo
     if len(judges) > 1:
         print_table(table, 1, f"{bits} bits, groups of {args.group_size}, other text")
     passed = mean < 1 if bits <= 3 else mean <= 1
-    print(f"{'ok' if passed else 'FAIL'} {bits} bits: geometric mean {mean:.4f}, needed {'< 1' if bits <= 3 else '<= 1'}")
+    needed = "< 1" if bits <= 3 else "<= 1"
+    print(f"{'ok' if passed else 'FAIL'} {bits} bits: geometric mean {mean:.4f}, needed {needed}")
     return passed
 
 

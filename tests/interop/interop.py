@@ -154,8 +154,8 @@ def check_linears(report, model, weights: dict) -> None:
             worst, culprit = apart, name
     # The kernels round scale * (code - zero) to fp16, half a unit of 2^-10 each; sums of such errors stay below it.
     good = len(modules) > 0 and worst <= 2**-10
-    report.check("every linear, GPTQModel and dequantizer", good,
-                 f"{len(modules)} linears, largest difference {worst:.2e} of the largest output ({culprit})")  # fmt: skip
+    text = f"{len(modules)} linears, largest difference {worst:.2e} of the largest output ({culprit})"
+    report.check("every linear, GPTQModel and dequantizer", good, text)
 
 
 def check_gptqmodel(args, report, out: str, windows, ours: float, weights: dict, plain) -> None:

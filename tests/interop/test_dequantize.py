@@ -1,5 +1,6 @@
 """Tests of dequantize.py and example_writer.py: python -m unittest discover -s tests/interop -p 'test_*.py'"""
 import hashlib
+import itertools
 import json
 import tempfile
 import unittest
@@ -106,21 +107,21 @@ class RoundTrip(unittest.TestCase):
         seed = 20221031
         print(f"seed {seed}")
         generator = torch.Generator().manual_seed(seed)
-        for bits in (2, 3, 4, 8):
-            for group_size in (32, 64, -1):
-                for grid in example_writer.GRIDS:
-                    for version, ordered in ((1, False), (2, False), (2, True)):
-                        with self.subTest(bits=bits, group_size=group_size, grid=grid, version=version, ordered=ordered):
-                            # 96 is one and a half groups of 64: the last group is short.
-                            weight = torch.randn(64, 96, generator=generator)
-                            order = torch.randperm(96, generator=generator).numpy() if ordered else None
-                            parts, value = example_writer.quantize_linear(weight, bits, group_size, grid, version, order)
-                            checkpoint_format = "gptq" if version == 1 else "gptq_v2"
-                            read = dequantize.dequantize_linear("random", parts, bits, group_size, checkpoint_format)
-                            self.assertTrue(torch.equal(read, value))
-                            self.check_error(weight, read, parts, grid)
-                            if grid == "full-range":
-                                self.assertTrue(bool((parts["scales"] < 0).any()) and bool((parts["scales"] > 0).any()))
+        versions = ((1, False), (2, False), (2, True))
+        for bits, group_size, grid, (version, ordered) in itertools.product(
+            (2, 3, 4, 8), (32, 64, -1), example_writer.GRIDS, versions
+        ):
+            with self.subTest(bits=bits, group_size=group_size, grid=grid, version=version, ordered=ordered):
+                # 96 is one and a half groups of 64: the last group is short.
+                weight = torch.randn(64, 96, generator=generator)
+                order = torch.randperm(96, generator=generator).numpy() if ordered else None
+                parts, value = example_writer.quantize_linear(weight, bits, group_size, grid, version, order)
+                checkpoint_format = "gptq" if version == 1 else "gptq_v2"
+                read = dequantize.dequantize_linear("random", parts, bits, group_size, checkpoint_format)
+                self.assertTrue(torch.equal(read, value))
+                self.check_error(weight, read, parts, grid)
+                if grid == "full-range":
+                    self.assertTrue(bool((parts["scales"] < 0).any()) and bool((parts["scales"] > 0).any()))
 
     def check_error(self, weight, read, parts, grid):
         """Round-to-nearest is within half a step, one step at the end of the range that the grid does not reach."""

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/process.h"
 #include "base/rng.h"
 
 namespace hesse {
@@ -85,6 +86,19 @@ TEST(Attention, MayWriteOverTheQueries) {
   causal_attention(q.view(), k.view(), v.view(), out.view(), shape);
   causal_attention(q.view(), k.view(), v.view(), q.view(), shape);
   for (int64_t i = 0; i < out.size(); ++i) ASSERT_EQ(out.data()[i], q.data()[i]);
+}
+
+// All scores of 16,384 tokens at once would take 1 GiB.
+TEST(Attention, MemoryDoesNotGrowWithTheSquareOfTheLength) {
+  Rng rng(kSeed);
+  const int64_t length = 16384;
+  const Matrix<float> q = random_matrix(rng, length, 8);
+  const Matrix<float> k = random_matrix(rng, length, 8);
+  const Matrix<float> v = random_matrix(rng, length, 8);
+  Matrix<float> out = Matrix<float>::zeros(length, 8);
+  const int64_t before = peak_resident_bytes();
+  causal_attention(q.view(), k.view(), v.view(), out.view(), {1, length, length, 1, 1, 8, 0.35f});
+  EXPECT_LT(peak_resident_bytes() - before, int64_t{64} << 20);
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "base/threads.h"
+
+namespace hesse {
+namespace {
+
+TEST(Checked, OverflowAndNegativeSizesAreErrorsWithThePlace) {
+  EXPECT_EQ(checked_mul(3, 4, "x"), 12);
+  EXPECT_EQ(checked_add(int64_t{1} << 62, 1, "x"), (int64_t{1} << 62) + 1);
+  EXPECT_THROW(checked_mul(int64_t{1} << 40, int64_t{1} << 40, "x"), Error);
+  EXPECT_THROW(checked_add(std::numeric_limits<int64_t>::max(), 1, "x"), Error);
+  try {
+    checked_mul(-1, 2, "rows of 'w'");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("rows of 'w'"), testing::HasSubstr("-1 x 2")));
+  }
+}
+
+TEST(Checked, NarrowingKeepsTheValueOrThrows) {
+  EXPECT_EQ(narrow<int>(int64_t{2147483647}, "n"), 2147483647);
+  EXPECT_THROW(narrow<int>(int64_t{2147483648}, "n"), Error);
+  EXPECT_THROW(narrow<uint32_t>(int64_t{-1}, "n"), Error);
+}
+
+TEST(Threads, EveryIndexRunsOnce) {
+  for (const int count : {1, 2, 3}) {
+    set_threads(count);
+    std::vector<std::atomic<int>> runs(1000);
+    parallel_for(1000, [&](int64_t i) { ++runs[static_cast<size_t>(i)]; });
+    for (const auto& r : runs) ASSERT_EQ(r.load(), 1);
+  }
+  set_threads(0);
+  EXPECT_EQ(threads(), available_threads());
+}
+
+TEST(Threads, ExceptionsReachTheCaller) {
+  EXPECT_THROW(parallel_for(100, [](int64_t i) { if (i == 57) throw std::out_of_range("57"); }), std::out_of_range);
+}
+
+TEST(Threads, NestedLoopsRunOnTheirThread) {
+  std::atomic<int> sum{0};
+  parallel_for(8, [&](int64_t) { parallel_for(8, [&](int64_t) { ++sum; }); });
+  EXPECT_EQ(sum.load(), 64);
+}
+
+// NIST FIPS 180-4 examples.
+TEST(Sha256, KnownDigests) {
+  EXPECT_EQ(Sha256().hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  Sha256 hash;
+  hash.update("ab", 2);
+  hash.update("c", 1);
+  EXPECT_EQ(hash.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+// Vigna's splitmix64.c with the state 1234567 prints these first.
+TEST(Rng, IsSplitMix64AndDrawsWithinItsBound) {
+  Rng rng(1234567);
+  EXPECT_EQ(rng.next(), 6457827717110365317u);
+  EXPECT_EQ(rng.next(), 3203168211198807973u);
+  std::set<uint64_t> seen;
+  for (int i = 0; i < 1000; ++i) seen.insert(rng.below(7));
+  EXPECT_EQ(seen.size(), 7u);
+  EXPECT_EQ(*seen.rbegin(), 6u);
+}
+
+}  // namespace
+}  // namespace hesse

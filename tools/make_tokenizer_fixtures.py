@@ -22,7 +22,7 @@ import random
 import sys
 import unicodedata
 
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 import tokenizers
 
 
@@ -57,6 +57,17 @@ def complete(line):
 # Only characters that Unicode 14 assigns: the C++ tables may be that old. Python 3.11 knows exactly Unicode 14.
 assert unicodedata.unidata_version <= "14.0.0", "run with Python 3.11 or older"
 ASSIGNED = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+
+
+def is_young(c):
+    """Whether the library's tables for normal forms are older than `c` (a few hundred marks and ligatures): there the
+    C++ tables differ, and are right."""
+    if unicodedata.category(c).startswith("M"):
+        return normalizers.StripAccents().normalize_str("a" + c) != "a"
+    return normalizers.NFKD().normalize_str(c) != unicodedata.normalize("NFKD", c)
+
+
+ASSIGNED = [c for c in ASSIGNED if not is_young(c)]
 SPACES = list(" \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u180e\u2000\u2003\u200a\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff")
 MARKS = [c for c in ASSIGNED if unicodedata.category(c).startswith("M") and ord(c) < 0x3000]
 DIGITS = list("0123456789") + list("٣४৫²³¹½Ⅷ①〇三")
@@ -207,8 +218,11 @@ def command_components(args):
     for setting in invented_tokenizers():
         tokenizer = Tokenizer.from_str(json.dumps(setting))
         write({"tokenizer": setting})
+        # The library prints an added token normalized since 0.23; Hesse prints its content.
+        decodes = not (setting["normalizer"] and any(token["normalized"] for token in setting["added_tokens"]))
         for _ in range(args.random):
-            write(case(tokenizer, random_text(rng, specials, 16)))
+            line = case(tokenizer, random_text(rng, specials, 16))
+            write(line if decodes else line | {"lossy": True})
 
 
 def regex_settings():

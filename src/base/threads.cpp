@@ -1,7 +1,6 @@
 #include "base/threads.h"
 
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,10 +24,8 @@ int cgroup_quota() {
 }  // namespace
 
 int available_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int count = omp_get_num_procs();
-  if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+  // The affinity mask at the start of the process; later OMP_PROC_BIND may have tied this thread to one processor.
+  const int count = omp_get_num_procs();
   const int quota = cgroup_quota();
   return std::max(1, quota > 0 ? std::min(count, quota) : count);
 }

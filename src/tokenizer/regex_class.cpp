@@ -14,11 +14,13 @@ namespace {
 
 constexpr int kMaxClassDepth = 50;
 
-// Oniguruma's sets. PCRE2's own \s has U+180E as well and its \w differs from version to version. Superscripts and
-// fractions are words in Latin-1 only; that is so there.
+// Oniguruma's sets. PCRE2's own \s has U+180E as well, and its \w differs from version to version.
 constexpr std::string_view kSpace =
     R"(\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+// Outside of a class, the superscripts and fractions of Latin-1 are words as well; inside they are not. It is so there.
 constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
+constexpr std::string_view kWordAlone =
     R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 constexpr std::string_view kDigit = R"(\p{Nd})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
@@ -325,9 +327,13 @@ void append_literal(std::string& out, char32_t c) {
   }
 }
 
-std::string_view word_class() { return kWord; }
+std::string_view word_class() { return kWordAlone; }
 
-std::string translate_escape(PatternReader& in) { return as_expression(escape(in)); }
+std::string translate_escape(PatternReader& in) {
+  if (in.skip("w")) return fmt::format("[{}]", kWordAlone);
+  if (in.skip("W")) return fmt::format("[^{}]", kWordAlone);
+  return as_expression(escape(in));
+}
 
 std::string translate_class(PatternReader& in) { return as_expression(parse_class(in, 0)); }
 

@@ -31,7 +31,7 @@ class PatternReader {
 
 // Appends `c` so that it stands for itself inside and outside of a class.
 void append_literal(std::string& out, char32_t c);
-// The inside of a class that matches Oniguruma's \w.
+// The inside of a class that matches what Oniguruma's \w matches outside of one.
 std::string_view word_class();
 // The escape after a backslash that was taken already, as a PCRE2 expression for one character.
 std::string translate_escape(PatternReader& in);

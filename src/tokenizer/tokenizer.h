@@ -31,6 +31,7 @@ class Tokenizer {
 
   // `text` must be valid UTF-8, else Error(kBadInput) naming the byte offset.
   std::vector<int32_t> encode(std::string_view text, SpecialTokens special) const;
+  // Ids that no token has vanish. An added token is printed as its content; tokenizers 0.23 prints it normalized.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
 
   int32_t vocab_size() const;  // largest id + 1, added tokens included

@@ -1,4 +1,4 @@
-#include "cli/environment.cpp"
+#include "cli/environment.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

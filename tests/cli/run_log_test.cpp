@@ -1,8 +1,9 @@
-#include "cli/run_log.cpp"
+#include "cli/run_log.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "cli/console.cpp"
+#include "cli/console.h"
 
 namespace hesse {
 namespace {

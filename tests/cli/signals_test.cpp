@@ -1,4 +1,4 @@
-#include "cli/signals.cpp"
+#include "cli/signals.h"
 
 #include <gtest/gtest.h>
 

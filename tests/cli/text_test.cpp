@@ -1,5 +1,4 @@
-// The tool's sources belong to no library: its pure parts are compiled into this test, each in the file that tests it.
-#include "cli/text.cpp"
+#include "cli/text.h"
 
 #include <gtest/gtest.h>
 

@@ -78,6 +78,7 @@ TEST(Regex, OnigurumaSyntaxMeansWhatItMeansThere) {
   EXPECT_THAT(split("\\p{^L}+", "ab1"), ElementsAre("ab", "1"));
   EXPECT_THAT(split("\\p{Letter}+", "ab1"), ElementsAre("ab", "1"));
   EXPECT_THAT(split("\\w+", "a_\xC3\xA9\xC2\xB2-"), ElementsAre("a_\xC3\xA9\xC2\xB2", "-"));
+  EXPECT_THAT(split("[^\\w]", "a\xC2\xB2"), ElementsAre("a", "\xC2\xB2"));  // as a class it has no superscripts
   EXPECT_THAT(split("\\b", "ab cd"), ElementsAre("ab", " ", "cd"));
   EXPECT_THAT(split("[+--]", "+,-."), ElementsAre("+", ",", "-", "."));
   EXPECT_THAT(split("a++b", "aaab"), ElementsAre("aaab"));

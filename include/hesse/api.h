@@ -20,6 +20,7 @@ std::string version();  // "0.1.0"
 RunRecord quantize(const QuantizeOptions& options, Listener& listener);
 
 // Perplexity in float32: exp of the mean negative log-likelihood of every token given those before it in its window.
+// With options.against also the mean Kullback-Leibler divergence from that model and the top-1 agreement with it.
 EvalResult evaluate(const EvalOptions& options, Listener& listener);
 
 // Text after options.prompt; pieces arrive at listener.on_text as they are made.

@@ -59,6 +59,7 @@ void visit_options(Self& o, Visitor&& visit)
 struct EvalOptions {
   std::string model;              // full-precision or quantized directory
   std::vector<std::string> text;  // UTF-8 text files, joined
+  std::string against;            // reference model, usually the original; empty: none
   int64_t window = 512;           // tokens; windows do not overlap
   int64_t windows = 0;            // how many from the beginning; 0: all
   bool bos = false;               // put the BOS token before each window (it is not predicted)
@@ -72,6 +73,7 @@ void visit_options(Self& o, Visitor&& visit)
   requires requires { o.windows; }
 {
   visit("text", o.text, "text to predict, UTF-8; several files are joined");
+  visit("against", o.against, "reference model: also print KL divergence and top-1 agreement");
   visit("window", o.window, "tokens a window; windows do not overlap");
   visit("windows", o.windows, "how many windows from the beginning; 0: all");
   visit("bos", o.bos, "put the BOS token before every window");

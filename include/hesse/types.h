@@ -2,10 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace hesse {
+
+// Predictions of a model against those of its reference on the same tokens.
+struct AgainstResult {
+  double perplexity = 0;      // of the reference
+  double kl = 0;              // mean KL(reference || model) a predicted token, nats
+  double top1_agreement = 0;  // share of predictions whose most likely token is the same
+};
 
 // Perplexity of a model on non-overlapping windows.
 struct EvalResult {
@@ -16,6 +24,7 @@ struct EvalResult {
   int64_t predictions = 0; // window - 1 in each window, or window with a BOS token in front
   double seconds = 0;
   std::string format;      // "full precision" or the name of the export format
+  std::optional<AgainstResult> against;  // when a reference was given
 };
 
 struct GenerateResult {

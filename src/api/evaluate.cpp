@@ -27,12 +27,24 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
     listener.on_warning("the windows are longer than the positions that the model was made for");
   }
   const Model model(opened.config, *opened.source, windows.length());
-  const Likelihood sum = likelihood(model, windows, [&](double share) {
+  const auto progress = [&](double share) {
     if (listener.stop_requested()) throw Error(ErrorKind::kInterrupted, "[eval] stopped on request");
     const double seconds = watch.seconds();
     listener.on_progress({.what = "evaluating", .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
-  });
+  };
   EvalResult result;
+  Likelihood sum;
+  if (options.against.empty()) {
+    sum = likelihood(model, windows, progress);
+  } else {
+    const OpenModel other = open_model(options.against);
+    const Comparison both = compare_models(model, Model(other.config, *other.source, windows.length()), windows, progress);
+    const double predictions = static_cast<double>(both.model.predictions);
+    sum = both.model;
+    result.against = AgainstResult{.perplexity = std::exp(both.reference.nll / predictions),
+                                   .kl = both.kl / predictions,
+                                   .top1_agreement = static_cast<double>(both.same_top) / predictions};
+  }
   result.mean_nll = sum.nll / static_cast<double>(sum.predictions);
   result.perplexity = std::exp(result.mean_nll);
   result.windows = windows.count();

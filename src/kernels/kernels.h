@@ -47,6 +47,9 @@ float max_abs(const float* x, int64_t n);
 // log(sum(exp(x[i]))) around the maximum, in double. -inf when all are -inf or n = 0; NaN for +inf or NaN anywhere.
 double log_sum_exp(const float* x, int64_t n);
 
+// KL(softmax(p) || softmax(q)) in nats of two rows of logits, in double; NaN for +inf or NaN anywhere. n >= 1.
+double kl_divergence(const float* p, const float* q, int64_t n);
+
 const char* simd_target();  // the instruction set in use, Highway's name: "AVX2", "AVX3_ZEN4", ...
 
 // The scalar twins: plain loops that compute in double and round once. Same contracts.
@@ -63,6 +66,7 @@ void gemm_tile(const float* a, int64_t lda, const float* b, int64_t ldb, float* 
 float softmax_tile(float* s, int64_t n, float* max, float* sum);
 float max_abs(const float* x, int64_t n);
 double log_sum_exp(const float* x, int64_t n);
+double kl_divergence(const float* p, const float* q, int64_t n);
 }  // namespace scalar
 
 }  // namespace hesse

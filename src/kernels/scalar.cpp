@@ -104,4 +104,15 @@ double log_sum_exp(const float* x, int64_t n) {
   return shift + std::log(sum);
 }
 
+double kl_divergence(const float* p, const float* q, int64_t n) {
+  const double p_total = log_sum_exp(p, n);
+  const double q_total = log_sum_exp(q, n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double log_p = p[i] - p_total;
+    if (const double probability = std::exp(log_p); probability != 0) sum += probability * (log_p - (q[i] - q_total));
+  }
+  return sum;
+}
+
 }  // namespace hesse::scalar

@@ -65,6 +65,28 @@ double log_sum_exp(const float* x, int64_t n) {
   return double{shift} + std::log(hn::GetLane(hn::SumOfLanes(dd, total)));
 }
 
+// sum of exp(log p) (log p - log q); a class that p excludes adds nothing whatever q says.
+double kl_divergence(const float* p, const float* q, int64_t n) {
+  const DD dd;
+  const DFHalf df;
+  const int64_t lanes = lanes_of(dd);
+  const auto p_total = hn::Set(dd, log_sum_exp(p, n));
+  const auto q_total = hn::Set(dd, log_sum_exp(q, n));
+  const auto zero = hn::Zero(dd);
+  auto sum = zero;
+  for (int64_t i = 0; i < n; i += lanes) {
+    const bool whole = n - i >= lanes;
+    const auto p_logit = whole ? hn::LoadU(df, p + i) : load_some(df, p + i, n - i, kMinusInfinity);
+    const auto q_logit = whole ? hn::LoadU(df, q + i) : load_some(df, q + i, n - i, kMinusInfinity);
+    const auto log_p = hn::Sub(hn::PromoteTo(dd, p_logit), p_total);
+    const auto log_q = hn::Sub(hn::PromoteTo(dd, q_logit), q_total);
+    const auto probability = exp_of_nonpositive(dd, hn::Min(log_p, zero));
+    const auto term = hn::Mul(probability, hn::Sub(log_p, log_q));
+    sum = hn::Add(sum, hn::IfThenElse(hn::Eq(probability, zero), zero, term));
+  }
+  return hn::GetLane(hn::SumOfLanes(dd, sum));
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace hesse
@@ -75,11 +97,15 @@ namespace hesse {
 
 HWY_EXPORT(softmax_tile);
 HWY_EXPORT(log_sum_exp);
+HWY_EXPORT(kl_divergence);
 
 float softmax_tile(float* s, int64_t n, float* max, float* sum) {
   return HWY_DYNAMIC_DISPATCH(softmax_tile)(s, n, max, sum);
 }
 double log_sum_exp(const float* x, int64_t n) { return HWY_DYNAMIC_DISPATCH(log_sum_exp)(x, n); }
+double kl_divergence(const float* p, const float* q, int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(kl_divergence)(p, q, n);
+}
 
 }  // namespace hesse
 #endif

@@ -33,10 +33,15 @@ Json tensor_json(const TensorInfo& tensor) {
 }  // namespace
 
 std::string to_json(const EvalResult& result) {
-  const Json root =
+  Json root =
       Json::Object{{"schema", "hesse-eval/1"},  {"perplexity", result.perplexity}, {"mean_nll", result.mean_nll},
                    {"windows", result.windows}, {"window", result.window},         {"predictions", result.predictions},
                    {"seconds", result.seconds}, {"format", text(result.format)}};
+  if (result.against) {
+    root.set("against", Json::Object{{"perplexity", result.against->perplexity},
+                                     {"kl", result.against->kl},
+                                     {"top1_agreement", result.against->top1_agreement}});
+  }
   return root.dump(2);
 }
 

@@ -175,5 +175,38 @@ TEST_P(Softmax, LogSumExpKnownValues) {
   EXPECT_EQ(log_sum_exp(one.data(), 40), 5.0);
 }
 
+// Both sum n terms p (log p - log q) whose logarithms are good to a few ulp of the largest of them.
+double kl_tolerance(int64_t n, double spread) {
+  return static_cast<double>(n + 16) * kUnitDouble * (40 * spread + std::log(static_cast<double>(n)));
+}
+
+TEST_P(Softmax, KlDivergenceEqualsItsTwin) {
+  HESSE_PRINT_SEED();
+  Rng rng(test_seed());
+  for (const int64_t n : sizes()) {
+    for (const double spread : {1e-3, 1.0, 30.0}) {
+      if (n == 0) continue;
+      const Row p(n, 1, rng, spread);
+      const Row q(n, 2, rng, spread);
+      const double twin = scalar::kl_divergence(p.data(), q.data(), n);
+      EXPECT_WITHIN(kl_divergence(p.data(), q.data(), n), twin, kl_tolerance(n, spread));
+      EXPECT_GE(twin, -kl_tolerance(n, spread));  // Gibbs
+      EXPECT_WITHIN(kl_divergence(p.data(), p.data(), n), 0.0, kl_tolerance(n, spread));
+    }
+  }
+}
+
+TEST_P(Softmax, KlDivergenceKnownValues) {
+  // p = (3/4, 1/4), q = (1/2, 1/2): 3/4 log 3/2 + 1/4 log 1/2.
+  const Floats p = {std::log(3.0f), 0.0f};
+  const Floats q = {7.0f, 7.0f};
+  EXPECT_WITHIN(kl_divergence(p.data(), q.data(), 2), 0.75 * std::log(1.5) + 0.25 * std::log(0.5), 4 * kUnit);
+  const Floats certain = {0.0f, -kInf};
+  EXPECT_WITHIN(kl_divergence(certain.data(), q.data(), 2), std::log(2.0), 4 * kUnitDouble);
+  const Floats broken = {0.0f, kNaN};
+  EXPECT_TRUE(std::isnan(kl_divergence(broken.data(), q.data(), 2)));
+  EXPECT_TRUE(std::isnan(kl_divergence(q.data(), broken.data(), 2)));
+}
+
 }  // namespace
 }  // namespace hesse

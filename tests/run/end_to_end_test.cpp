@@ -163,6 +163,33 @@ TEST_F(EndToEnd, RoundToNearestNeedsNoText) {
   EXPECT_EQ(open_model(o.output).format_name(), "gptq");
 }
 
+// A model does not differ from itself; a coarser copy differs more, and its reference is measured alongside.
+TEST_F(EndToEnd, KlDivergenceGrowsAsBitsShrink) {
+  EvalOptions e;
+  e.text = {(kDemo / "heldout.txt").string()};
+  e.window = 64;
+  e.windows = 8;
+  e.model = e.against = kDemo.string();
+  const EvalResult same = evaluate(e, quiet_);
+  ASSERT_TRUE(same.against.has_value());
+  EXPECT_EQ(same.against->perplexity, same.perplexity);
+  EXPECT_NEAR(same.against->kl, 0, 1e-9);
+  EXPECT_EQ(same.against->top1_agreement, 1);
+  double before = 0;
+  for (const int bits : {8, 4, 2}) {
+    QuantizeOptions o = options("q");
+    o.bits = bits;
+    o.overwrite = true;
+    quantize(o, quiet_);
+    e.model = o.output;
+    const EvalResult result = evaluate(e, quiet_);
+    EXPECT_EQ(result.against->perplexity, same.perplexity);
+    EXPECT_GT(result.against->kl, before);
+    EXPECT_LT(result.against->top1_agreement, 1);
+    before = result.against->kl;
+  }
+}
+
 class StopAfter : public Listener {
  public:
   explicit StopAfter(int linears) : left_(linears) {}

@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
   try {
     Printer printer;
     const hesse::RunRecord record = hesse::quantize(options, printer);
-    std::printf("%.3f bits a weight, %lld fallbacks\n", record.bits_per_weight, static_cast<long long>(record.fallbacks()));
+    std::printf("%.3f bits a weight, %lld fallbacks\n", record.bits_per_weight,
+                static_cast<long long>(record.fallbacks()));
     return record.fallbacks() == 0 ? 0 : 1;
   } catch (const hesse::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());

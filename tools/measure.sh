@@ -16,17 +16,16 @@ number_of() { tr -d '\n' | sed -n "s/.*\"$1\": *\(-\{0,1\}[0-9][0-9.eE+-]*\).*/\
 perplexity_of() { "$tool" eval "$1" --text "$text" --windows "$windows" --json --quiet | number_of perplexity; }
 
 original=$(perplexity_of "$model")
-echo "| model | bits / group | method | bits a weight | perplexity | increase | seconds | peak memory |"
-echo "| --- | --- | --- | --- | --- | --- | --- | --- |"
-awk -v p="$original" -v m="$(basename "$model")" 'BEGIN { printf "| %s | full precision | | 16 | %.3f | | | |\n", m, p }'
+echo "| model | bits / group | method | bits a weight | perplexity | increase |"
+echo "| --- | --- | --- | --- | --- | --- |"
+awk -v p="$original" -v m="$(basename "$model")" 'BEGIN { printf "| %s | full precision | | 16 | %.3f | |\n", m, p }'
 for bits in $widths; do
   for method in rtn gptq; do
     "$tool" quantize "$model" -o "$work/q" --calib "$calibration" --samples 64 --length 512 --bits "$bits" \
       --group-size "$group" --method "$method" $([ "$method" = gptq ] || echo "--scale-search minmax") --overwrite --quiet --json >"$work/record" 2>/dev/null
     perplexity=$(perplexity_of "$work/q")
     awk -v m="$(basename "$model")" -v b="$bits" -v g="$group" -v how="$method" -v p="$perplexity" -v o="$original" \
-      -v w="$(number_of bits_per_weight <"$work/record")" -v s="$(sed -n 's/^    "seconds": \([0-9.]*\).*/\1/p' "$work/record" | head -n 1)" \
-      -v r="$(number_of peak_memory_bytes <"$work/record")" \
-      'BEGIN { printf "| %s | %d / %d | %s | %.2f | %.3f | %+.2f %% | %.0f | %.0f MB |\n", m, b, g, how, w, p, 100 * (p / o - 1), s, r / 1e6 }'
+      -v w="$(number_of bits_per_weight <"$work/record")" \
+      'BEGIN { printf "| %s | %d / %d | %s | %.2f | %.3f | %+.2f %% |\n", m, b, g, how, w, p, 100 * (p / o - 1) }'
   done
 done

@@ -28,11 +28,16 @@ class Error : public std::runtime_error {
 // The process exit code for `kind`, as in the table above.
 constexpr int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kUsage: return 2;
-    case ErrorKind::kBadInput: return 3;
-    case ErrorKind::kEnvironment: return 4;
-    case ErrorKind::kInternal: return 5;
-    case ErrorKind::kInterrupted: return 130;
+    case ErrorKind::kUsage:
+      return 2;
+    case ErrorKind::kBadInput:
+      return 3;
+    case ErrorKind::kEnvironment:
+      return 4;
+    case ErrorKind::kInternal:
+      return 5;
+    case ErrorKind::kInterrupted:
+      return 130;
   }
   return 5;
 }

@@ -18,15 +18,16 @@ enum class LinearStatus {
 };
 std::string_view status_name(LinearStatus status);  // "ok", "damping-raised", "fallback"
 
-// One linear of a run. Symbols: W [out, in] weights, E = W - Q the error of what was written, H = sum x x^T over the
-// calibration tokens [in, in], tr the trace. Losses are -1 when the run had no calibration text (method rtn).
+// One linear of a run. Symbols: W [out, in] the weights (with two streams their shifted target), E = W - Q the error of
+// what was written, H = sum x x^T over the calibration tokens [in, in], tr the trace. Losses are -1 when the run had no
+// calibration text (method rtn).
 struct LinearRecord {
-  std::string name;         // as in the file, without ".weight"
+  std::string name;  // as in the file, without ".weight"
   int64_t layer = 0;
   int64_t out = 0;
   int64_t in = 0;
   int bits = 0;
-  int64_t group_size = 0;   // as asked: -1 for a whole row
+  int64_t group_size = 0;  // as asked: -1 for a whole row
   bool symmetric = true;
   LinearStatus status = LinearStatus::kOk;
   double loss = -1;                // tr(E H E^T) / samples^2: the number that AutoGPTQ prints
@@ -34,11 +35,11 @@ struct LinearRecord {
   double rtn_relative_error = -1;  // the same for round-to-nearest, min/max scales
   double damping = 0;              // lambda / mean diag(H) that was used
   int factorizations = 0;
-  int64_t failed_minor = 0;        // leading minor at which the first factorization failed; 0: it did not
-  int64_t dead_channels = 0;       // inputs that were zero in every calibration token
-  double clip_rate = 0;            // share of weights outside the range of their grid
-  int64_t tokens = 0;              // calibration tokens in H
-  double seconds = 0;              // solving this linear, without the forward pass
+  int64_t failed_minor = 0;   // leading minor at which the first factorization failed; 0: it did not
+  int64_t dead_channels = 0;  // inputs that were zero in every calibration token
+  double clip_rate = 0;       // share of weights outside the range of their grid
+  int64_t tokens = 0;         // calibration tokens in H
+  double seconds = 0;         // solving this linear, without the forward pass
 };
 
 struct PhaseTime {
@@ -54,14 +55,14 @@ struct InputFile {
 
 // Everything a run knows.
 struct RunRecord {
-  std::string version;       // of Hesse
+  std::string version;  // of Hesse
   QuantizeOptions options;
-  std::string model_name;    // last part of the model's path
+  std::string model_name;  // last part of the model's path
   std::string family;
-  std::string format;        // "gptq", "gptq_v2"
+  std::string format;  // "gptq", "gptq_v2"
   std::string processor;
-  std::string simd;          // instruction set of our kernels
-  std::string libraries;     // versions of what does the arithmetic
+  std::string simd;       // instruction set of our kernels
+  std::string libraries;  // versions of what does the arithmetic
   int threads = 0;
   int64_t calibration_sequences = 0;
   int64_t calibration_tokens = 0;
@@ -71,16 +72,16 @@ struct RunRecord {
   std::vector<std::string> warnings;
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
-  int64_t output_bytes = 0;        // of all tensors
-  double bits_per_weight = 0;      // of the quantized linears, scales and zero points included
+  int64_t output_bytes = 0;    // of all tensors
+  double bits_per_weight = 0;  // of the quantized linears, scales and zero points included
 
   int64_t fallbacks() const;  // linears with status kFallback
 };
 
 struct Progress {
-  std::string_view what;         // "layer 3 of 30"
-  double share = 0;              // done, 0 ... 1
-  double seconds_left = -1;      // estimate; -1: not known yet
+  std::string_view what;     // "layer 3 of 30"
+  double share = 0;          // done, 0 ... 1
+  double seconds_left = -1;  // estimate; -1: not known yet
 };
 
 // Told of what happens, always from the thread that made the call. Every method may be left as it is.

@@ -9,24 +9,26 @@
 namespace hesse {
 
 struct QuantizeOptions {
-  std::string model;                     // Hugging Face directory, full precision
-  std::string output;                    // directory to make
-  std::vector<std::string> calibration;  // UTF-8 text files
-  int bits = 4;                          // 2, 3, 4 or 8
-  int64_t group_size = 128;              // inputs that share a scale; -1: a whole row
-  bool symmetric = true;                 // false: a zero point a group, written as gptq_v2
-  std::string method = "gptq";           // or "rtn"
-  int64_t samples = 128;                 // calibration windows
-  int64_t length = 512;                  // tokens a window
-  bool bos = false;                      // begin every window with the BOS token
-  uint64_t seed = 0;                     // which windows are taken when there are more than `samples`
-  double damping = 0.01;                 // lambda / mean diag(H); raised by itself on failure
-  bool act_order = true;                 // columns by diag(H) descending, groups stay contiguous
-  std::string scale_search = "weighted"; // or "minmax"
-  bool positive_scales = false;          // never write negative scales (some loaders might refuse them)
-  double shard_size = 5.0;               // GB a weight file at most
-  bool overwrite = false;                // replace an output directory that Hesse wrote
-  int threads = 0;                       // 0: all processors this process may use
+  std::string model;                      // Hugging Face directory, full precision
+  std::string output;                     // directory to make
+  std::vector<std::string> calibration;   // UTF-8 text files
+  int bits = 4;                           // 2, 3, 4 or 8
+  int64_t group_size = 128;               // inputs that share a scale; -1: a whole row
+  bool symmetric = true;                  // false: a zero point a group, written as gptq_v2
+  std::string method = "gptq";            // or "rtn"
+  int64_t samples = 128;                  // calibration windows
+  int64_t length = 512;                   // tokens a window
+  bool bos = false;                       // begin every window with the BOS token
+  uint64_t seed = 0;                      // which windows are taken when there are more than `samples`
+  double damping = 0.01;                  // lambda / mean diag(H); raised by itself on failure
+  bool act_order = true;                  // columns by diag(H) descending, groups stay contiguous
+  double shift = 0.5;                     // how far targets follow what earlier layers changed; 0 and 0: one stream
+  double residual = 0.5;                  // the same for the drift of the residual stream (o and down)
+  std::string scale_search = "weighted";  // or "minmax"
+  bool positive_scales = false;           // never write negative scales (some loaders might refuse them)
+  double shard_size = 5.0;                // GB a weight file at most
+  bool overwrite = false;                 // replace an output directory that Hesse wrote
+  int threads = 0;                        // 0: all processors this process may use
 
   // Everything that cannot be meant, one sentence each; empty when usable. Does not touch the file system.
   std::vector<std::string> problems() const;
@@ -34,8 +36,9 @@ struct QuantizeOptions {
 
 // Calls visit(name, field, help) for every option that has a flag. `Self` is QuantizeOptions or const QuantizeOptions.
 template <class Self, class Visitor>
-void visit_options(Self& o, Visitor&& visit)
-  requires requires { o.calibration; }
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.calibration;
+}
 {
   visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
   visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
@@ -49,6 +52,8 @@ void visit_options(Self& o, Visitor&& visit)
   visit("seed", o.seed, "choice of the windows when the text has more than --samples");
   visit("damping", o.damping, "lambda as a share of mean diag(H); raised by itself on failure");
   visit("act-order", o.act_order, "solve columns by falling diag(H); the file stays a plain one");
+  visit("shift", o.shift, "share of an input's drift that the target takes back; with --residual 0, 0 halves the time");
+  visit("residual", o.residual, "share of the residual stream's drift that o and down take back");
   visit("scale-search", o.scale_search, "weighted (by the pivots of the factor) or minmax");
   visit("positive-scales", o.positive_scales, "never write a negative scale");
   visit("shard-size", o.shard_size, "largest weight file, GB");
@@ -69,8 +74,9 @@ struct EvalOptions {
 };
 
 template <class Self, class Visitor>
-void visit_options(Self& o, Visitor&& visit)
-  requires requires { o.windows; }
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.windows;
+}
 {
   visit("text", o.text, "text to predict, UTF-8; several files are joined");
   visit("against", o.against, "reference model: also print KL divergence and top-1 agreement");
@@ -93,8 +99,9 @@ struct GenerateOptions {
 };
 
 template <class Self, class Visitor>
-void visit_options(Self& o, Visitor&& visit)
-  requires requires { o.prompt; }
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.prompt;
+}
 {
   visit("prompt", o.prompt, "text to go on from");
   visit("max-tokens", o.max_tokens, "new tokens at most");

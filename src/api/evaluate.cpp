@@ -18,9 +18,8 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   set_threads(options.threads);
   const Stopwatch watch;
   const OpenModel opened = open_model(options.model);
-  const Windows windows =
-      evaluation_windows({options.text.begin(), options.text.end()}, opened.directory,
-                         {.length = options.window, .count = options.windows, .bos = options.bos});
+  const Windows windows = evaluation_windows({options.text.begin(), options.text.end()}, opened.directory,
+                                             {.length = options.window, .count = options.windows, .bos = options.bos});
   for (const std::string& note : windows.notes) listener.on_warning(note);
   require_ids_in_vocabulary(windows, opened.config.vocab);
   if (windows.length() > opened.config.max_positions) {
@@ -30,7 +29,8 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   const auto progress = [&](double share) {
     if (listener.stop_requested()) throw Error(ErrorKind::kInterrupted, "[eval] stopped on request");
     const double seconds = watch.seconds();
-    listener.on_progress({.what = "evaluating", .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
+    listener.on_progress(
+        {.what = "evaluating", .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
   };
   EvalResult result;
   Likelihood sum;
@@ -38,7 +38,8 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
     sum = likelihood(model, windows, progress);
   } else {
     const OpenModel other = open_model(options.against);
-    const Comparison both = compare_models(model, Model(other.config, *other.source, windows.length()), windows, progress);
+    const Comparison both =
+        compare_models(model, Model(other.config, *other.source, windows.length()), windows, progress);
     const double predictions = static_cast<double>(both.model.predictions);
     sum = both.model;
     result.against = AgainstResult{.perplexity = std::exp(both.reference.nll / predictions),

@@ -1,3 +1,5 @@
+#include "eval/generate.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include "api/problems.h"
 #include "base/process.h"
 #include "base/threads.h"
-#include "eval/generate.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
 #include "io/file.h"
@@ -25,7 +26,8 @@ std::set<int32_t> end_ids(const OpenModel& opened, const Tokenizer& tokenizer) {
     const Json* eos = config.find_value("eos_token_id");
     if (eos == nullptr) return;
     const Json::Array one{*eos};
-    for (const Json& id : eos->is_array() ? eos->as_array(where) : one) ids.insert(static_cast<int32_t>(id.as_int(where)));
+    for (const Json& id : eos->is_array() ? eos->as_array(where) : one)
+      ids.insert(static_cast<int32_t>(id.as_int(where)));
   };
   take(opened.config_json, "config.json, 'eos_token_id'");
   const auto path = opened.directory / "generation_config.json";
@@ -54,11 +56,12 @@ GenerateResult generate(const GenerateOptions& options, Listener& listener) {
   const Tokenizer tokenizer = Tokenizer::from_directory(opened.directory);
   GenerateResult result;
   result.prompt_ids = tokenizer.encode(options.prompt, Tokenizer::SpecialTokens::kAdd);
-  if (result.prompt_ids.empty()) throw Error(ErrorKind::kUsage, "[generate] the prompt gives no tokens; write some text");
+  if (result.prompt_ids.empty())
+    throw Error(ErrorKind::kUsage, "[generate] the prompt gives no tokens; write some text");
   const int64_t capacity = static_cast<int64_t>(result.prompt_ids.size()) + options.max_tokens;
   if (capacity > opened.config.max_positions) {
-    listener.on_warning(fmt::format("prompt and new tokens may reach {} positions, but the model was made for {}", capacity,
-                                    opened.config.max_positions));
+    listener.on_warning(fmt::format("prompt and new tokens may reach {} positions, but the model was made for {}",
+                                    capacity, opened.config.max_positions));
   }
   const Model model(opened.config, *opened.source, capacity);
   Decoder decoder(model, capacity);

@@ -15,7 +15,10 @@ namespace hesse {
 class PackedSource : public CheckpointSource {
  public:
   PackedSource(const Checkpoint& checkpoint, const ExportFormat& format, Json quantization_config)
-      : CheckpointSource(checkpoint), checkpoint_(checkpoint), format_(format), config_(std::move(quantization_config)) {}
+      : CheckpointSource(checkpoint),
+        checkpoint_(checkpoint),
+        format_(format),
+        config_(std::move(quantization_config)) {}
 
   Shape linear_shape(std::string_view module) const override;
   Matrix<float> linear(std::string_view module) const override;

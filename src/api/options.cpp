@@ -80,6 +80,8 @@ std::vector<std::string> QuantizeOptions::problems() const {
   problems.unless(one_of(method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", method);
   check_calibration(problems, *this);
   problems.unless(damping > 0 && damping <= 10, "damping is {}; must be above 0 and at most 10", damping);
+  problems.unless(shift >= 0 && shift <= 1, "shift is {}; must be from 0 to 1", shift);
+  problems.unless(residual >= 0 && residual <= 1, "residual is {}; must be from 0 to 1", residual);
   problems.unless(one_of(scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
                   scale_search);
   problems.unless(std::isfinite(shard_size) && shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",

@@ -45,8 +45,7 @@ class Matrix {
   // Elements are not initialised.
   Matrix(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {
     if (rows * cols > 0) {
-      data_.reset(static_cast<T*>(
-          ::operator new(static_cast<size_t>(rows * cols) * sizeof(T), std::align_val_t(64))));
+      data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(rows * cols) * sizeof(T), std::align_val_t(64))));
     }
   }
   static Matrix zeros(int64_t rows, int64_t cols) {

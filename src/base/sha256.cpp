@@ -21,7 +21,9 @@ void require(int code) {
 
 }  // namespace
 
-Sha256::Sha256() : impl_(std::make_unique<Impl>()) { require(EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr)); }
+Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
+  require(EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr));
+}
 
 Sha256::~Sha256() = default;
 

@@ -29,9 +29,10 @@ std::string result_line(const EvalResult& result) {
                                  counted(result.windows, "window"), result.window, rate, result.format);
   if (result.against) {
     const AgainstResult& against = *result.against;
-    line += fmt::format("reference  {:.4f}  ({:+.2f} %; KL {:.5f} nats a token, the same most likely token in {:.2f} %)\n",
-                        against.perplexity, 100 * (result.perplexity / against.perplexity - 1), against.kl,
-                        100 * against.top1_agreement);
+    line +=
+        fmt::format("reference  {:.4f}  ({:+.2f} %; KL {:.5f} nats a token, the same most likely token in {:.2f} %)\n",
+                    against.perplexity, 100 * (result.perplexity / against.perplexity - 1), against.kl,
+                    100 * against.top1_agreement);
   }
   return line;
 }

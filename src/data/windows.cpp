@@ -61,10 +61,11 @@ Windows calibration_windows(const std::vector<std::filesystem::path>& files,
     tokens.push_back(tokens_of(read_text_file(files[file]), name, tokenizer));
     const int64_t size = static_cast<int64_t>(tokens.back().size());
     if (size < text_length) {
-      throw Error(ErrorKind::kBadInput,
-                  fmt::format("[calibration] {} has {} tokens, fewer than one window of {}; give more text or a smaller "
-                              "--length",
-                              name, size, text_length));
+      throw Error(
+          ErrorKind::kBadInput,
+          fmt::format("[calibration] {} has {} tokens, fewer than one window of {}; give more text or a smaller "
+                      "--length",
+                      name, size, text_length));
     }
     std::vector<int64_t> own(static_cast<size_t>(size / text_length));
     for (size_t i = 0; i < own.size(); ++i) own[i] = static_cast<int64_t>(i) * text_length;
@@ -98,9 +99,10 @@ Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
   const std::vector<int32_t> tokens = tokens_of(text, files.front().filename().string(), tokenizer);
   const int64_t available = static_cast<int64_t>(tokens.size()) / options.length;
   if (available == 0) {
-    throw Error(ErrorKind::kBadInput, fmt::format("[text] {} has {} tokens, fewer than one window of {}; give more text or "
-                                                  "a smaller --window",
-                                                  files.front().filename().string(), tokens.size(), options.length));
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[text] {} has {} tokens, fewer than one window of {}; give more text or "
+                            "a smaller --window",
+                            files.front().filename().string(), tokens.size(), options.length));
   }
   const int64_t count = options.count > 0 ? std::min(options.count, available) : available;
   std::vector<Choice> choices;
@@ -117,9 +119,10 @@ void require_ids_in_vocabulary(const Windows& windows, int64_t vocab) {
   const int32_t* end = windows.ids.data() + windows.ids.size();
   const int32_t* outside = std::find_if(windows.ids.data(), end, [&](int32_t id) { return id >= vocab; });
   if (outside == end) return;
-  throw Error(ErrorKind::kBadInput, fmt::format("[tokenizer] token id {} in the text, but the model has {} embeddings; does "
-                                                "this tokenizer belong to the model?",
-                                                *outside, vocab));
+  throw Error(ErrorKind::kBadInput,
+              fmt::format("[tokenizer] token id {} in the text, but the model has {} embeddings; does "
+                          "this tokenizer belong to the model?",
+                          *outside, vocab));
 }
 
 }  // namespace hesse

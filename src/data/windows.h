@@ -12,8 +12,8 @@ namespace hesse {
 
 // Token ids, one window a row; windows never overlap.
 struct Windows {
-  Matrix<int32_t> ids;          // [count, length]
-  int64_t bos = 0;              // 1 when column 0 is the BOS token
+  Matrix<int32_t> ids;             // [count, length]
+  int64_t bos = 0;                 // 1 when column 0 is the BOS token
   std::vector<std::string> notes;  // what the caller should tell the user
 
   int64_t count() const { return ids.rows(); }

@@ -69,8 +69,9 @@ void add_losses(const Model::Head& head, Ids ids, const Matrix<float>& h, int64_
   for_each_piece(h.rows(), vocab, [&](int64_t first, int64_t rows) {
     const Matrix<float> logits = head.logits(h.view().row_range(first, rows));
     std::vector<double> losses(static_cast<size_t>(rows), 0.0);
-    for_each_prediction(ids, first, rows,
-                        [&](int64_t r, int32_t target) { losses[static_cast<size_t>(r)] = loss_of(logits, r, target); });
+    for_each_prediction(ids, first, rows, [&](int64_t r, int32_t target) {
+      losses[static_cast<size_t>(r)] = loss_of(logits, r, target);
+    });
     for (const double loss : losses) sum.nll += loss;
   });
   sum.predictions += ids.rows * (ids.cols - 1);
@@ -110,7 +111,9 @@ void for_each_group(const Model& model, const Windows& windows, const EvalProgre
   const int64_t group = group_size(model, windows);
   const int64_t groups = ceil_div(windows.count(), group);
   for (int64_t g = 0; g < groups; ++g) {
-    const auto part = [&, g](double share) { progress((static_cast<double>(g) + share) / static_cast<double>(groups)); };
+    const auto part = [&, g](double share) {
+      progress((static_cast<double>(g) + share) / static_cast<double>(groups));
+    };
     body(windows.ids.view().row_range(g * group, std::min(group, windows.count() - g * group)), part);
   }
   progress(1.0);
@@ -128,12 +131,14 @@ Likelihood likelihood(const Model& model, const Windows& windows, const EvalProg
   return sum;
 }
 
-Comparison compare_models(const Model& model, const Model& reference, const Windows& windows, const EvalProgress& progress) {
+Comparison compare_models(const Model& model, const Model& reference, const Windows& windows,
+                          const EvalProgress& progress) {
   const int64_t vocab = model.config().vocab;
   if (reference.config().vocab != vocab) {
-    throw Error(ErrorKind::kBadInput, fmt::format("[against] the model has {} token ids, the reference {}; they cannot be "
-                                                  "compared",
-                                                  vocab, reference.config().vocab));
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[against] the model has {} token ids, the reference {}; they cannot be "
+                            "compared",
+                            vocab, reference.config().vocab));
   }
   const Model::Head head = model.head();
   const Model::Head reference_head = reference.head();

@@ -18,8 +18,8 @@ struct Likelihood {
 struct Comparison {
   Likelihood model;
   Likelihood reference;
-  double kl = 0;           // sum over the predictions of KL(reference || model), nats
-  int64_t same_top = 0;    // predictions whose most likely token is the same
+  double kl = 0;         // sum over the predictions of KL(reference || model), nats
+  int64_t same_top = 0;  // predictions whose most likely token is the same
 };
 
 // Called between layers with the share that is done, 0 ... 1; may throw to stop.
@@ -30,6 +30,7 @@ constexpr int64_t kActivationBytes = int64_t{1} << 30;
 Likelihood likelihood(const Model& model, const Windows& windows, const EvalProgress& progress);
 
 // Both models must have the same vocabulary: Error(kBadInput) otherwise.
-Comparison compare_models(const Model& model, const Model& reference, const Windows& windows, const EvalProgress& progress);
+Comparison compare_models(const Model& model, const Model& reference, const Windows& windows,
+                          const EvalProgress& progress);
 
 }  // namespace hesse

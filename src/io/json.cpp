@@ -16,12 +16,18 @@ constexpr size_t kMaxDepth = 200;
 
 std::string_view type_name(Json::Type type) {
   switch (type) {
-    case Json::Type::kNull: return "null";
-    case Json::Type::kBool: return "a boolean";
-    case Json::Type::kNumber: return "a number";
-    case Json::Type::kString: return "a string";
-    case Json::Type::kArray: return "an array";
-    case Json::Type::kObject: return "an object";
+    case Json::Type::kNull:
+      return "null";
+    case Json::Type::kBool:
+      return "a boolean";
+    case Json::Type::kNumber:
+      return "a number";
+    case Json::Type::kString:
+      return "a string";
+    case Json::Type::kArray:
+      return "an array";
+    case Json::Type::kObject:
+      return "an object";
   }
   return "?";
 }
@@ -34,11 +40,21 @@ void append_quoted(std::string& out, const std::string& text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
@@ -117,7 +133,8 @@ class JsonBuilder : public nlohmann::json_sax<nlohmann::json> {
     seen.reserve(object.size());
     for (const auto& [name, value] : object) {
       if (!seen.insert(name).second) {
-        throw Error(ErrorKind::kBadInput, fmt::format("[json] {}: the key '{}' stands twice in one object", where_, name));
+        throw Error(ErrorKind::kBadInput,
+                    fmt::format("[json] {}: the key '{}' stands twice in one object", where_, name));
       }
     }
   }
@@ -231,10 +248,18 @@ void Json::dump_to(std::string& out, int indent, int level) const {
   };
   const char* separator = (indent >= 0) ? "," : ", ";
   switch (type()) {
-    case Type::kNull: out += "null"; break;
-    case Type::kBool: out += std::get<bool>(value_) ? "true" : "false"; break;
-    case Type::kNumber: out += std::get<Number>(value_).text; break;
-    case Type::kString: append_quoted(out, std::get<std::string>(value_)); break;
+    case Type::kNull:
+      out += "null";
+      break;
+    case Type::kBool:
+      out += std::get<bool>(value_) ? "true" : "false";
+      break;
+    case Type::kNumber:
+      out += std::get<Number>(value_).text;
+      break;
+    case Type::kString:
+      append_quoted(out, std::get<std::string>(value_));
+      break;
     case Type::kArray: {
       const Array& items = std::get<Array>(value_);
       out += '[';

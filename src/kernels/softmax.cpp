@@ -103,9 +103,7 @@ float softmax_tile(float* s, int64_t n, float* max, float* sum) {
   return HWY_DYNAMIC_DISPATCH(softmax_tile)(s, n, max, sum);
 }
 double log_sum_exp(const float* x, int64_t n) { return HWY_DYNAMIC_DISPATCH(log_sum_exp)(x, n); }
-double kl_divergence(const float* p, const float* q, int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(kl_divergence)(p, q, n);
-}
+double kl_divergence(const float* p, const float* q, int64_t n) { return HWY_DYNAMIC_DISPATCH(kl_divergence)(p, q, n); }
 
 }  // namespace hesse
 #endif

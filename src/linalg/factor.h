@@ -20,4 +20,8 @@ struct FactorOutcome {
 // triangle holds nothing useful.
 FactorOutcome factor_upper(MatrixView<double> h);
 
+// Each row z of `rows` [m, n] becomes z (R R^T)^-1, with the R that factor_upper left in the upper triangle of `r`.
+// `rows` must be contiguous. On one thread when called from inside parallel_for.
+void solve_rows(MatrixView<const double> r, MatrixView<double> rows);
+
 }  // namespace hesse

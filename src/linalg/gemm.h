@@ -21,6 +21,9 @@ void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixV
 constexpr int64_t kGramChunkRows = 2048;
 void add_gram(MatrixView<const float> x, MatrixView<double> h);
 
+// c[m, n] += x[t, m]^T * y[t, n], summed as add_gram does.
+void add_product_tn(MatrixView<const float> x, MatrixView<const float> y, MatrixView<double> c);
+
 std::string onednn_version();  // "oneDNN 2.6.3"
 std::string lapack_version();  // "OpenBLAS 0.3.21 (Zen)": the kernels it chose for this processor
 

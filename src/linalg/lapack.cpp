@@ -11,7 +11,10 @@
 extern "C" {
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
-            const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c, const int* ldc);
+            const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
+            const int* ldc);
+void dtrsm_(const char* side, const char* uplo, const char* transa, const char* diag, const int* m, const int* n,
+            const double* alpha, const double* a, const int* lda, double* b, const int* ldb);
 char* openblas_get_config(void);
 char* openblas_get_corename(void);
 }
@@ -36,8 +39,8 @@ FactorOutcome factor_upper(MatrixView<double> h) {
     throw Error(ErrorKind::kInternal, fmt::format("[factor] [{}, {}], stride {}", h.rows, h.cols, h.stride));
   }
   if (h.rows == 0) return {};
-  // With J the reversal of rows and columns, J H J = L L^T gives H = (J L J)(J L J)^T, and J L J is upper. Reversing the
-  // flat array is J . J; LAPACK's column-major upper triangle is then our lower one.
+  // With J the reversal of rows and columns, J H J = L L^T gives H = (J L J)(J L J)^T, and J L J is upper. Reversing
+  // the flat array is J . J; LAPACK's column-major upper triangle is then our lower one.
   const int n = narrow<int>(h.rows, "width of a Hessian");
   const auto reverse = [&] { std::reverse(h.data, h.data + h.rows * h.cols); };
   int info = 0;
@@ -48,10 +51,25 @@ FactorOutcome factor_upper(MatrixView<double> h) {
   return {.failed_minor = info > 0 ? info : first_bad_pivot(h)};
 }
 
+void solve_rows(MatrixView<const double> r, MatrixView<double> rows) {
+  if (r.rows != r.cols || rows.cols != r.cols || rows.stride != rows.cols) {
+    throw Error(ErrorKind::kInternal,
+                fmt::format("[solve] rows [{}, {}] with a factor [{}, {}]", rows.rows, rows.cols, r.rows, r.cols));
+  }
+  if (rows.rows == 0 || rows.cols == 0) return;
+  // Column-major, `rows` is its transpose and r is R^T, a lower triangle: solve R u = z, then R^T v = u.
+  const int n = narrow<int>(r.rows, "width of a factor");
+  const int count = narrow<int>(rows.rows, "rows to solve");
+  const int lda = narrow<int>(r.stride, "stride of a factor");
+  const double one = 1.0;
+  dtrsm_("L", "L", "T", "N", &n, &count, &one, r.data, &lda, rows.data, &n);
+  dtrsm_("L", "L", "N", "N", &n, &count, &one, r.data, &lda, rows.data, &n);
+}
+
 void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {
   if (a.rows != b.rows || a.cols != c.rows || b.cols != c.cols) {
-    throw Error(ErrorKind::kInternal, fmt::format("[gemm_tn] [{}, {}]^T x [{}, {}] into [{}, {}]", a.rows, a.cols, b.rows,
-                                                  b.cols, c.rows, c.cols));
+    throw Error(ErrorKind::kInternal, fmt::format("[gemm_tn] [{}, {}]^T x [{}, {}] into [{}, {}]", a.rows, a.cols,
+                                                  b.rows, b.cols, c.rows, c.cols));
   }
   if (a.rows == 0 || c.rows == 0 || c.cols == 0) return;
   // Row-major c = a^T b is column-major c^T = b^T a, whose operands lie as b and as a transposed.

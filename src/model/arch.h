@@ -8,8 +8,6 @@
 
 namespace hesse {
 
-
-
 // Sources of a switch that a config.json may set.
 struct BiasRule {
   std::string_view key;  // of config.json; empty: the family never has this bias
@@ -21,11 +19,11 @@ struct Family {
   std::string_view name;
   std::vector<std::string_view> model_types;
 
-  std::string_view embedding;     // whole name, with ".weight"
-  std::string_view layer_prefix;  // "model.layers.{}."
-  std::string_view final_norm;    // whole name, with ".weight"
-  std::string_view head;          // whole name, without ".weight"
-  std::string_view attention_norm, mlp_norm;  // with ".weight"
+  std::string_view embedding;                   // whole name, with ".weight"
+  std::string_view layer_prefix;                // "model.layers.{}."
+  std::string_view final_norm;                  // whole name, with ".weight"
+  std::string_view head;                        // whole name, without ".weight"
+  std::string_view attention_norm, mlp_norm;    // with ".weight"
   std::string_view q, k, v, o, gate, up, down;  // linears, without ".weight"
 
   BiasRule qkv_bias, o_bias, mlp_bias;

@@ -17,9 +17,13 @@ constexpr int64_t kKeyTile = 128;
 // One tile of queries of one head against all keys that it may see.
 class QueryTile {
  public:
-  QueryTile(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v, const AttentionShape& shape,
-            int64_t first_query)
-      : q_(q), k_(k), v_(v), shape_(shape), first_(first_query),
+  QueryTile(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
+            const AttentionShape& shape, int64_t first_query)
+      : q_(q),
+        k_(k),
+        v_(v),
+        shape_(shape),
+        first_(first_query),
         sum_(q.rows, shape.head_dim),
         max_(static_cast<size_t>(q.rows), -std::numeric_limits<float>::infinity()),
         denominator_(static_cast<size_t>(q.rows), 0.0f) {}

@@ -14,7 +14,7 @@ struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // query head a reads key/value head a / (heads / kv_heads)
   int64_t head_dim = 0;
-  float scale = 1;       // of the scores before the softmax
+  float scale = 1;  // of the scores before the softmax
 };
 
 // q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q.

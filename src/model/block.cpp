@@ -25,7 +25,8 @@ std::string layer_name(std::string_view prefix, int64_t layer, std::string_view 
 Linear load_linear(const WeightSource& source, const LinearShape& shape) {
   const WeightSource::Shape found = source.linear_shape(shape.name);
   if (found.out == 0) {
-    throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}' is not in the checkpoint; incomplete download?", shape.name));
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[weights] '{}' is not in the checkpoint; incomplete download?", shape.name));
   }
   if (found.out != shape.out || found.in != shape.in) {
     throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}' has shape [{}, {}]; config.json asks for [{}, {}]",
@@ -52,10 +53,16 @@ std::vector<StageShape> layer_stages(const ModelConfig& c, int64_t layer) {
   const int64_t q = c.heads * c.head_dim;
   const int64_t kv = c.kv_heads * c.head_dim;
   return {
-      {"qkv", {{name(f.q), q, c.hidden, c.qkv_bias}, {name(f.k), kv, c.hidden, c.qkv_bias}, {name(f.v), kv, c.hidden, c.qkv_bias}}},
-      {"o", {{name(f.o), c.hidden, q, c.o_bias}}},
-      {"gate_up", {{name(f.gate), c.intermediate, c.hidden, c.mlp_bias}, {name(f.up), c.intermediate, c.hidden, c.mlp_bias}}},
-      {"down", {{name(f.down), c.hidden, c.intermediate, c.mlp_bias}}},
+      {"qkv",
+       false,
+       {{name(f.q), q, c.hidden, c.qkv_bias},
+        {name(f.k), kv, c.hidden, c.qkv_bias},
+        {name(f.v), kv, c.hidden, c.qkv_bias}}},
+      {"o", true, {{name(f.o), c.hidden, q, c.o_bias}}},
+      {"gate_up",
+       false,
+       {{name(f.gate), c.intermediate, c.hidden, c.mlp_bias}, {name(f.up), c.intermediate, c.hidden, c.mlp_bias}}},
+      {"down", true, {{name(f.down), c.hidden, c.intermediate, c.mlp_bias}}},
   };
 }
 
@@ -70,7 +77,7 @@ Block::Block(const ModelConfig& config, const RopeTable& rope, const WeightSourc
   attention_norm_ = source.vector(layer_name(family.layer_prefix, layer, family.attention_norm), config.hidden);
   mlp_norm_ = source.vector(layer_name(family.layer_prefix, layer, family.mlp_norm), config.hidden);
   for (const StageShape& shape : layer_stages(config, layer)) {
-    Stage stage{shape.name, {}};
+    Stage stage{shape.name, shape.writes_residual, {}};
     for (const LinearShape& linear : shape.linears) stage.linears.push_back(load_linear(source, linear));
     stages_.push_back(std::move(stage));
   }
@@ -86,7 +93,9 @@ void Block::finish(int64_t stage, const Batch& batch, MatrixView<const float> x,
                    MatrixView<float> next) const {
   const std::vector<Linear>& linears = stages_[static_cast<size_t>(stage)].linears;
   switch (stage) {
-    case kQkv: attend(batch, x, next); break;
+    case kQkv:
+      attend(batch, x, next);
+      break;
     case kO: {
       Matrix<float> y(x.rows, config_.hidden);
       apply_linear(linears[0], x, y.view());
@@ -107,7 +116,8 @@ void Block::finish(int64_t stage, const Batch& batch, MatrixView<const float> x,
       for_each_row(h.rows, [&](int64_t r) { add(h.row(r), y.row(r), h.cols); });
       break;
     }
-    default: throw Error(ErrorKind::kInternal, fmt::format("[block] there is no stage {}", stage));
+    default:
+      throw Error(ErrorKind::kInternal, fmt::format("[block] there is no stage {}", stage));
   }
 }
 
@@ -121,7 +131,8 @@ void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<flo
     own_values = Matrix<float>(x.rows, kv_width);
   }
   const auto keys = (batch.cache != nullptr) ? batch.cache->keys.view().row_range(0, past + x.rows) : own_keys.view();
-  const auto values = (batch.cache != nullptr) ? batch.cache->values.view().row_range(0, past + x.rows) : own_values.view();
+  const auto values =
+      (batch.cache != nullptr) ? batch.cache->values.view().row_range(0, past + x.rows) : own_values.view();
   apply_linear(linears[0], x, out);
   apply_linear(linears[1], x, keys.row_range(past, x.rows));
   apply_linear(linears[2], x, values.row_range(past, x.rows));

@@ -33,6 +33,7 @@ struct LinearShape {
 // What the family's row and the config say of one layer, without any weights.
 struct StageShape {
   std::string_view name;             // "qkv", "o", "gate_up", "down"
+  bool writes_residual = false;      // the output of its one linear is added to the residual stream
   std::vector<LinearShape> linears;  // all of the same `in`
   int64_t in() const { return linears.front().in; }
 };
@@ -60,6 +61,7 @@ class Block {
 
   struct Stage {
     std::string_view name;
+    bool writes_residual = false;  // then it has one linear, whose output is added to h
     std::vector<Linear> linears;
     int64_t in() const { return linears.front().weight.cols(); }
   };
@@ -70,7 +72,8 @@ class Block {
 
   // Computes stage `stage` from its input x. `next` receives the input of the following stage; for the last stage it is
   // not touched. Adds to h where the stage writes into the residual stream.
-  void finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h, MatrixView<float> next) const;
+  void finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h,
+              MatrixView<float> next) const;
 
   // The whole block on one batch.
   void forward(const Batch& batch, MatrixView<float> h) const;

@@ -139,7 +139,8 @@ ModelConfig parse_model_config(const Json& config, const std::string& where) {
   if (result.heads % result.kv_heads != 0) {
     fields.refuse(fmt::format("{} query heads cannot share {} key/value heads evenly", result.heads, result.kv_heads));
   }
-  if (result.head_dim % 2 != 0) fields.refuse(fmt::format("'head_dim' is {}; RoPE needs an even number", result.head_dim));
+  if (result.head_dim % 2 != 0)
+    fields.refuse(fmt::format("'head_dim' is {}; RoPE needs an even number", result.head_dim));
   const std::string activation = fields.text(config, "hidden_act", "silu");
   const auto& known = family.activations;
   if (std::find(known.begin(), known.end(), activation) == known.end()) {
@@ -151,9 +152,12 @@ ModelConfig parse_model_config(const Json& config, const std::string& where) {
 
 std::string describe(const RopeConfig& rope) {
   switch (rope.kind) {
-    case RopeKind::kDefault: return fmt::format("default, theta {}", rope.theta);
-    case RopeKind::kLinear: return fmt::format("linear, factor {}, theta {}", rope.factor, rope.theta);
-    case RopeKind::kLlama3: return fmt::format("llama3, factor {}, theta {}", rope.factor, rope.theta);
+    case RopeKind::kDefault:
+      return fmt::format("default, theta {}", rope.theta);
+    case RopeKind::kLinear:
+      return fmt::format("linear, factor {}, theta {}", rope.factor, rope.theta);
+    case RopeKind::kLlama3:
+      return fmt::format("llama3, factor {}, theta {}", rope.factor, rope.theta);
   }
   return "";
 }

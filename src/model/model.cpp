@@ -15,11 +15,13 @@ namespace {
 void require_shape(const WeightSource& source, const std::string& module, int64_t out, int64_t in) {
   const WeightSource::Shape shape = source.linear_shape(module);
   if (shape.out == 0) {
-    throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}.weight' is not in the checkpoint; incomplete download?", module));
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[weights] '{}.weight' is not in the checkpoint; incomplete download?", module));
   }
   if (shape.out != out || shape.in != in) {
-    throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}.weight' has shape [{}, {}]; config.json asks for [{}, {}]",
-                                                  module, shape.out, shape.in, out, in));
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[weights] '{}.weight' has shape [{}, {}]; config.json asks for [{}, {}]", module,
+                            shape.out, shape.in, out, in));
   }
 }
 

@@ -28,7 +28,8 @@ void require_float(const Checkpoint& checkpoint, const TensorView& view) {
   }
 }
 
-void refuse_non_finite(const Checkpoint& checkpoint, std::string_view tensor, const float* row, int64_t first, int64_t cols) {
+void refuse_non_finite(const Checkpoint& checkpoint, std::string_view tensor, const float* row, int64_t first,
+                       int64_t cols) {
   int64_t i = 0;
   while (i < cols && std::isfinite(row[i])) ++i;
   refuse(checkpoint, tensor,
@@ -60,7 +61,8 @@ WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) cons
   const TensorView* view = checkpoint_.find(fmt::format("{}.weight", module));
   if (view == nullptr) return {};
   if (view->spec.shape.size() != 2) {
-    refuse(checkpoint_, view->spec.name, fmt::format("has shape {}; expected two dimensions", shape_text(view->spec.shape)));
+    refuse(checkpoint_, view->spec.name,
+           fmt::format("has shape {}; expected two dimensions", shape_text(view->spec.shape)));
   }
   require_float(checkpoint_, *view);
   return {view->spec.shape[0], view->spec.shape[1]};
@@ -85,7 +87,8 @@ Matrix<float> CheckpointSource::linear(std::string_view module) const {
 std::vector<float> CheckpointSource::vector(std::string_view name, int64_t size) const {
   const TensorView& view = checkpoint_.at(name);
   if (view.spec.shape != std::vector<int64_t>{size}) {
-    refuse(checkpoint_, name, fmt::format("has shape {}; config.json asks for [{}]", shape_text(view.spec.shape), size));
+    refuse(checkpoint_, name,
+           fmt::format("has shape {}; config.json asks for [{}]", shape_text(view.spec.shape), size));
   }
   require_float(checkpoint_, view);
   std::vector<float> values(static_cast<size_t>(size));
@@ -97,17 +100,19 @@ std::vector<float> CheckpointSource::vector(std::string_view name, int64_t size)
 Matrix<float> CheckpointSource::rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const {
   const TensorView& view = checkpoint_.at(name);
   if (view.spec.shape.size() != 2 || view.spec.shape[1] != cols) {
-    refuse(checkpoint_, name, fmt::format("has shape {}; config.json asks for [*, {}]", shape_text(view.spec.shape), cols));
+    refuse(checkpoint_, name,
+           fmt::format("has shape {}; config.json asks for [*, {}]", shape_text(view.spec.shape), cols));
   }
   require_float(checkpoint_, view);
   Matrix<float> result(static_cast<int64_t>(ids.size()), cols);
   parallel_for(result.rows(), [&](int64_t i) {
     const int64_t id = ids[static_cast<size_t>(i)];
     if (id < 0 || id >= view.spec.shape[0]) {
-      throw Error(ErrorKind::kBadInput,
-                  fmt::format("[weights] {}: token id {} lies outside the {} rows of '{}'; does this tokenizer belong to "
-                              "the model?",
-                              place(checkpoint_), id, view.spec.shape[0], name));
+      throw Error(
+          ErrorKind::kBadInput,
+          fmt::format("[weights] {}: token id {} lies outside the {} rows of '{}'; does this tokenizer belong to "
+                      "the model?",
+                      place(checkpoint_), id, view.spec.shape[0], name));
     }
     convert_to_float(view, id * cols, cols, result.row(i));
     if (!std::isfinite(max_abs(result.row(i), cols))) refuse_non_finite(checkpoint_, name, result.row(i), id, cols);

@@ -26,10 +26,11 @@ std::string ragged_group_note(const std::vector<StageShape>& stages, const Linea
   for (const StageShape& stage : stages) {
     const int64_t width = spec.group_width(stage.in());
     if (stage.in() % width == 0) continue;
-    return fmt::format("'{}' has {} inputs = {} x {} + {}: the last group is shorter, which the Marlin and ExLlama kernels "
-                       "refuse; group sizes that divide every width: {}",
-                       stage.linears.front().name, stage.in(), stage.in() / width, width, stage.in() % width,
-                       group_size_advice(stages));
+    return fmt::format(
+        "'{}' has {} inputs = {} x {} + {}: the last group is shorter, which the Marlin and ExLlama kernels "
+        "refuse; group sizes that divide every width: {}",
+        stage.linears.front().name, stage.in(), stage.in() / width, width, stage.in() % width,
+        group_size_advice(stages));
   }
   return "";
 }

@@ -1,4 +1,5 @@
-// The whole algorithm on one page. With H + lambda I = R R^T, R upper, columns k in solving order, and for each row of W
+// The whole algorithm on one page. With H + lambda I = R R^T, R upper, columns k in solving order, and for each row of
+// W
 //
 //     t_k = w_k + (sum over i < k of e_i R_ik) / R_kk,   q_k = grid(t_k),   e_k = w_k - q_k
 //

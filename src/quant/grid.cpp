@@ -78,8 +78,9 @@ class GroupSearch {
   }
 
   void judge(const ScaleZero& candidate) {
-    const float error = grid_error(weight_.data(), importance_.data(), static_cast<int64_t>(weight_.size()), candidate.scale,
-                                   static_cast<float>(candidate.zero), static_cast<float>(spec_.max_code()));
+    const float error =
+        grid_error(weight_.data(), importance_.data(), static_cast<int64_t>(weight_.size()), candidate.scale,
+                   static_cast<float>(candidate.zero), static_cast<float>(spec_.max_code()));
     if (error < least_) {
       least_ = error;
       best_ = candidate;

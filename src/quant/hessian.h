@@ -1,4 +1,5 @@
-// The Hessian of a linear's squared output error: H = sum over tokens of x x^T (the factor 2 of the literature cancels).
+// The Hessian of a linear's squared output error: H = sum over tokens of x x^T (the factor 2 of the literature
+// cancels).
 #pragma once
 
 #include <cstdint>

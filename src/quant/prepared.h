@@ -15,14 +15,14 @@ struct PrepareOptions {
 };
 
 struct PreparedHessian {
-  Hessian hessian;              // as collected; E H E^T is measured with it
-  std::vector<int32_t> order;   // [in] order[k] is the k-th column to be solved
-  Matrix<double> factor;        // [in, in] upper R in solving order, H + lambda I = R R^T; empty after a fallback
+  Hessian hessian;                // as collected; E H E^T is measured with it
+  std::vector<int32_t> order;     // [in] order[k] is the k-th column to be solved
+  Matrix<double> factor;          // [in, in] upper R in solving order, H + lambda I = R R^T; empty after a fallback
   std::vector<float> importance;  // [in] in file order: R_kk^2 over the largest, or diag(H) likewise after a fallback
-  double damping = 0;           // lambda / mean diag(H) that was used
+  double damping = 0;             // lambda / mean diag(H) that was used
   int factorizations = 0;
-  int64_t failed_minor = 0;     // at the first failure; 0: none
-  int64_t dead_channels = 0;    // H_ii = 0
+  int64_t failed_minor = 0;   // at the first failure; 0: none
+  int64_t dead_channels = 0;  // H_ii = 0
 
   explicit PreparedHessian(Hessian h) : hessian(std::move(h)) {}
   bool factored() const { return !factor.empty(); }

@@ -82,8 +82,8 @@ SolveOutcome solve_linear(const Solver& chosen, MatrixView<const float> weight, 
                           const LinearSpec& spec, const GridOptions& options) {
   SolveOutcome outcome;
   outcome.fallback = chosen.needs_hessian && !prepared->factored();
-  outcome.linear = outcome.fallback ? solve_rtn(weight, prepared, spec, options)
-                                    : chosen.solve(weight, prepared, spec, options);
+  outcome.linear =
+      outcome.fallback ? solve_rtn(weight, prepared, spec, options) : chosen.solve(weight, prepared, spec, options);
   outcome.clip_rate = clip_rate(weight, outcome.linear);
   if (prepared != nullptr) {
     const Matrix<double>& h = prepared->hessian.sum;

@@ -16,10 +16,10 @@ namespace hesse {
 // are stored; -1 when there was no Hessian.
 struct SolveOutcome {
   QuantizedLinear linear;
-  bool fallback = false;   // rounded to nearest because the Hessian could not be factored
+  bool fallback = false;  // rounded to nearest because the Hessian could not be factored
   double loss = -1;
-  double rtn_loss = -1;     // of round-to-nearest on min/max grids
-  double energy = -1;       // tr(W H W^T)
+  double rtn_loss = -1;  // of round-to-nearest on min/max grids
+  double energy = -1;    // tr(W H W^T)
   double clip_rate = 0;
 };
 

@@ -9,9 +9,9 @@
 namespace hesse {
 
 struct LinearSpec {
-  int bits = 4;               // 2, 3, 4 or 8
-  int64_t group_size = 128;   // inputs that share a scale; -1: all of a row
-  bool symmetric = true;      // zero point fixed at 2^(bits-1)
+  int bits = 4;              // 2, 3, 4 or 8
+  int64_t group_size = 128;  // inputs that share a scale; -1: all of a row
+  bool symmetric = true;     // zero point fixed at 2^(bits-1)
 
   int64_t group_width(int64_t in) const { return group_size == -1 ? in : group_size; }
   int64_t groups(int64_t in) const { return (in + group_width(in) - 1) / group_width(in); }  // the last may be shorter

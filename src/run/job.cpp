@@ -18,9 +18,9 @@ void require_storable(const Job& job) {
     for (const LinearShape& linear : stage.linears) {
       const std::string why = job.format->why_not(linear.out, linear.in, job.spec);
       if (why.empty()) continue;
-      throw Error(ErrorKind::kUsage, fmt::format("[{}] '{}' [{}, {}]: {}; group sizes that divide every width: {}",
-                                                 job.format->name(), linear.name, linear.out, linear.in, why,
-                                                 group_size_advice(job.stages)));
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("[{}] '{}' [{}, {}]: {}; group sizes that divide every width: {}", job.format->name(),
+                              linear.name, linear.out, linear.in, why, group_size_advice(job.stages)));
     }
   }
 }
@@ -28,17 +28,19 @@ void require_storable(const Job& job) {
 void read_calibration(Job& job) {
   const QuantizeOptions& options = job.options;
   const std::vector<fs::path> files(options.calibration.begin(), options.calibration.end());
-  job.windows = calibration_windows(
-      files, job.model_directory, {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
+  job.windows =
+      calibration_windows(files, job.model_directory,
+                          {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
   require_ids_in_vocabulary(*job.windows, job.model->config().vocab);
   for (const std::string& note : job.windows->notes) job.notes.push_back(note);
   const int64_t tokens = job.windows->ids.size();
   int64_t widest = 0;
   for (const StageShape& stage : job.stages) widest = std::max(widest, stage.in());
   if (tokens < widest) {
-    job.notes.push_back(fmt::format("{} calibration tokens for linears of {} inputs: the Hessian is rank-deficient and "
-                                    "rests on its damping; more text would help",
-                                    tokens, widest));
+    job.notes.push_back(
+        fmt::format("{} calibration tokens for linears of {} inputs: the Hessian is rank-deficient and "
+                    "rests on its damping; more text would help",
+                    tokens, widest));
   }
   if (options.length > job.model->config().max_positions) {
     job.notes.push_back(fmt::format("windows of {} tokens, but the model was made for {} positions", options.length,

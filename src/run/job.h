@@ -24,17 +24,17 @@ struct Job {
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<WeightSource> source;
   std::unique_ptr<Model> model;
-  std::vector<StageShape> stages;    // of all layers
-  std::optional<Windows> windows;    // none: no calibration (method rtn)
+  std::vector<StageShape> stages;  // of all layers
+  std::optional<Windows> windows;  // none: no calibration (method rtn)
   const ExportFormat* format = nullptr;
   const Solver* solver = nullptr;
   LinearSpec spec;
-  std::vector<std::string> notes;    // what the user should know
+  std::vector<std::string> notes;  // what the user should know
 };
 
 // Reads and checks model, tokenizer and calibration text. Error(kBadInput) or Error(kUsage) for whatever would stop the
-// run later: an unsupported architecture, a missing or misshapen tensor, a model that is quantized already, a width that
-// the format cannot store, too few tokens.
+// run later: an unsupported architecture, a missing or misshapen tensor, a model that is quantized already, a width
+// that the format cannot store, too few tokens.
 Job prepare_job(const QuantizeOptions& options);
 
 }  // namespace hesse

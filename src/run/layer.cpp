@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/process.h"
 #include "hesse/error.h"
 #include "quant/hessian.h"
 #include "quant/prepared.h"
+#include "quant/target.h"
 
 namespace hesse {
 namespace {
@@ -27,7 +29,8 @@ void for_each_batch(const Windows& windows, Body body) {
 }
 
 // H has a non-finite diagonal exactly when an input has a non-finite value, or one whose square overflows.
-void require_finite(const Hessian& hessian, const Matrix<float>& x, const Block::Stage& stage, int64_t layer, int64_t length) {
+void require_finite(const Hessian& hessian, const Matrix<float>& x, const Block::Stage& stage, int64_t layer,
+                    int64_t length) {
   bool finite = true;
   for (int64_t i = 0; i < hessian.in(); ++i) finite = finite && std::isfinite(hessian.sum(i, i));
   if (finite) return;
@@ -41,16 +44,8 @@ void require_finite(const Hessian& hessian, const Matrix<float>& x, const Block:
                               layer, stage.linears.front().name, x(row, i), row / length, row % length, i));
     }
   }
-  throw Error(ErrorKind::kBadInput, fmt::format("[activations] layer {}, input of '{}': the sum of squares overflows", layer,
-                                                stage.linears.front().name));
-}
-
-Hessian collect_hessian(const Job& job, int64_t layer, const Block::Stage& stage, const Matrix<float>& x) {
-  Hessian hessian(stage.in());
-  for_each_batch(*job.windows, [&](const Batch& batch, int64_t row) { hessian.add(x.view().row_range(row, batch.rows())); });
-  require_finite(hessian, x, stage, layer, job.windows->length());
-  hessian.finish();
-  return hessian;
+  throw Error(ErrorKind::kBadInput, fmt::format("[activations] layer {}, input of '{}': the sum of squares overflows",
+                                                layer, stage.linears.front().name));
 }
 
 LinearRecord make_record(const Job& job, int64_t layer, const Linear& linear, const SolveOutcome& outcome,
@@ -83,14 +78,14 @@ LinearRecord make_record(const Job& job, int64_t layer, const Linear& linear, co
   return record;
 }
 
-// Solves one linear and leaves in it the weights that its packed form stands for.
-void solve_in_place(const Job& job, int64_t layer, Linear& linear, const PreparedHessian* prepared, PhaseClock& clock,
-                    const LayerEvents& events) {
+// Solves one linear towards `target` and leaves in it the weights that its packed form stands for.
+void solve_in_place(const Job& job, int64_t layer, Linear& linear, MatrixView<const float> target,
+                    const PreparedHessian* prepared, PhaseClock& clock, const LayerEvents& events) {
   const Stopwatch watch;
   const GridOptions grid{.search = job.options.scale_search == "minmax" ? ScaleSearch::kMinMax : ScaleSearch::kWeighted,
                          .negative_scales = !job.options.positive_scales};
   const SolveOutcome outcome = clock.time("solve", [&] {
-    SolveOutcome solved = solve_linear(*job.solver, linear.weight.view(), prepared, job.spec, grid);
+    SolveOutcome solved = solve_linear(*job.solver, target, prepared, job.spec, grid);
     linear.weight = dequantize(solved.linear);
     return solved;
   });
@@ -111,9 +106,102 @@ std::vector<double> stage_shares(const std::vector<Block::Stage>& stages) {
   return shares;
 }
 
+class LayerRun {
+ public:
+  LayerRun(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events)
+      : job_(job), layer_(layer), streams_(streams), clock_(clock), events_(events), block_(clock.time("read", [&] {
+          return job.model->block(layer);
+        })) {
+    if (streams.original) original_.emplace(clock.time("read", [&] { return job.model->block(layer); }));
+  }
+
+  void run() {
+    begin(block_, streams_.quantized);
+    if (original_) begin(*original_, *streams_.original);
+    const std::vector<double> shares = stage_shares(block_.stages());
+    for (size_t s = 0; s < shares.size(); ++s) {
+      Block::Stage& stage = block_.stages()[s];
+      const Collected collected = clock_.time("hessian", [&] { return collect(stage); });
+      for (Linear& linear : stage.linears) {
+        const Matrix<float> target = clock_.time("solve", [&] { return target_of(linear, collected); });
+        solve_in_place(job_, layer_, linear, target.view(), &collected.prepared, clock_, events_);
+        events_.progress(s == 0 ? 0 : shares[s - 1]);
+      }
+      finish(block_, s, streams_.quantized);
+      if (original_) finish(*original_, s, *streams_.original);
+      events_.progress(shares[s]);
+    }
+  }
+
+ private:
+  // What one pass over the tokens says of a stage.
+  struct Collected {
+    PreparedHessian prepared;
+    std::optional<InputDrift> input;    // of linears that share their input
+    std::optional<OutputDrift> output;  // of a linear that writes into the residual stream
+  };
+
+  ShiftOptions shift() const { return {.shift = job_.options.shift, .residual = job_.options.residual}; }
+
+  void begin(const Block& block, Stream& stream) {
+    stream.x = Matrix<float>(stream.h.rows(), block_.stages().front().in());
+    clock_.time("forward", [&] { block.begin(stream.h.view(), stream.x.view()); });
+  }
+
+  Collected collect(const Block::Stage& stage) const {
+    Hessian hessian(stage.in());
+    std::optional<InputDrift> input;
+    std::optional<OutputDrift> output;
+    if (original_ && stage.writes_residual) output.emplace(stage.linears.front().weight.view(), shift());
+    if (original_ && !stage.writes_residual && shift().shift != 0) input.emplace(stage.in());
+    for_each_batch(*job_.windows, [&](const Batch& batch, int64_t first) {
+      const auto rows = [&](const Matrix<float>& m) { return m.view().row_range(first, batch.rows()); };
+      const Stream& quantized = streams_.quantized;
+      hessian.add(rows(quantized.x));
+      if (input) input->add(rows(streams_.original->x), rows(quantized.x));
+      if (output)
+        output->add(rows(streams_.original->x), rows(quantized.x), rows(streams_.original->h), rows(quantized.h));
+    });
+    require_finite(hessian, streams_.quantized.x, stage, layer_, job_.windows->length());
+    hessian.finish();
+    return {prepare_hessian(std::move(hessian), {.damping = job_.options.damping, .act_order = job_.options.act_order}),
+            std::move(input), std::move(output)};
+  }
+
+  Matrix<float> target_of(const Linear& linear, const Collected& collected) const {
+    const auto weight = linear.weight.view();
+    if (collected.output) return shifted_target(weight, collected.output->correction(), collected.prepared);
+    if (collected.input)
+      return shifted_target(weight, collected.input->correction(weight, shift()), collected.prepared);
+    return linear.weight.clone();
+  }
+
+  void finish(const Block& block, size_t stage, Stream& stream) {
+    const bool last = stage + 1 == block_.stages().size();
+    Matrix<float> next(last ? 0 : stream.h.rows(), last ? 0 : block_.stages()[stage + 1].in());
+    clock_.time("forward", [&] {
+      for_each_batch(*job_.windows, [&](const Batch& batch, int64_t first) {
+        const auto rows = [&](Matrix<float>& m) { return m.view().row_range(first, batch.rows()); };
+        block.finish(static_cast<int64_t>(stage), batch, rows(stream.x), rows(stream.h),
+                     last ? MatrixView<float>() : rows(next));
+      });
+    });
+    stream.x = std::move(next);
+  }
+
+  const Job& job_;
+  int64_t layer_;
+  Streams& streams_;
+  PhaseClock& clock_;
+  const LayerEvents& events_;
+  Block block_;
+  std::optional<Block> original_;
+};
+
 }  // namespace
 
-PhaseClock::Scope::Scope(PhaseClock& owner, const std::string& name) : clock(owner), phase(name), start(Stopwatch::now()) {}
+PhaseClock::Scope::Scope(PhaseClock& owner, const std::string& name)
+    : clock(owner), phase(name), start(Stopwatch::now()) {}
 
 PhaseClock::Scope::~Scope() {
   const double seconds = Stopwatch::now() - start;
@@ -126,37 +214,17 @@ PhaseClock::Scope::~Scope() {
   clock.phases_.push_back({phase, seconds});
 }
 
-void quantize_layer(const Job& job, int64_t layer, Block& block, Matrix<float>& h, PhaseClock& clock,
-                    const LayerEvents& events) {
-  std::vector<Block::Stage>& stages = block.stages();
-  const std::vector<double> shares = stage_shares(stages);
-  Matrix<float> x(h.rows(), stages.front().in());
-  clock.time("forward", [&] { block.begin(h.view(), x.view()); });
-  for (size_t s = 0; s < stages.size(); ++s) {
-    const PreparedHessian prepared = clock.time("hessian", [&] {
-      return prepare_hessian(collect_hessian(job, layer, stages[s], x),
-                             {.damping = job.options.damping, .act_order = job.options.act_order});
-    });
-    for (Linear& linear : stages[s].linears) {
-      solve_in_place(job, layer, linear, &prepared, clock, events);
-      events.progress(s == 0 ? 0 : shares[s - 1]);
-    }
-    const bool last = s + 1 == stages.size();
-    Matrix<float> next(last ? 0 : h.rows(), last ? 0 : stages[s + 1].in());
-    clock.time("forward", [&] {
-      for_each_batch(*job.windows, [&](const Batch& batch, int64_t row) {
-        const auto rows = [&](Matrix<float>& m) { return m.view().row_range(m.empty() ? 0 : row, m.empty() ? 0 : batch.rows()); };
-        block.finish(static_cast<int64_t>(s), batch, rows(x), rows(h), rows(next));
-      });
-    });
-    x = std::move(next);
-    events.progress(shares[s]);
-  }
+void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events) {
+  LayerRun(job, layer, streams, clock, events).run();
 }
 
-void round_layer(const Job& job, int64_t layer, Block& block, PhaseClock& clock, const LayerEvents& events) {
+void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEvents& events) {
+  Block block = clock.time("read", [&] { return job.model->block(layer); });
   for (Block::Stage& stage : block.stages()) {
-    for (Linear& linear : stage.linears) solve_in_place(job, layer, linear, nullptr, clock, events);
+    for (Linear& linear : stage.linears) {
+      const Matrix<float> target = linear.weight.clone();
+      solve_in_place(job, layer, linear, target.view(), nullptr, clock, events);
+    }
   }
   events.progress(1.0);
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,12 +41,23 @@ struct LayerEvents {
   std::function<void(double share)> progress;  // of this layer, 0 ... 1; may throw to stop
 };
 
-// Quantizes the linears of `block` in the order of their stages and carries `h` [tokens, hidden] through it: each stage
-// is solved before its output is first computed, so everything behind it sees the quantized weights.
-void quantize_layer(const Job& job, int64_t layer, Block& block, Matrix<float>& h, PhaseClock& clock,
-                    const LayerEvents& events);
+// One pass of the calibration tokens through the model.
+struct Stream {
+  Matrix<float> h;  // [tokens, hidden] the residual stream in front of the next layer
+  Matrix<float> x;  // [tokens, in] the input of the next stage, while a layer is under way
+};
+
+// The stream behind the quantized layers, and that of the original model where targets follow it.
+struct Streams {
+  Stream quantized;
+  std::optional<Stream> original;
+};
+
+// Quantizes the linears of `layer` in the order of their stages and carries the streams through it: each stage is
+// solved before its output is first computed, so everything behind it sees the quantized weights.
+void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events);
 
 // The same without calibration text: weights only.
-void round_layer(const Job& job, int64_t layer, Block& block, PhaseClock& clock, const LayerEvents& events);
+void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEvents& events);
 
 }  // namespace hesse

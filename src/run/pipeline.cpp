@@ -22,20 +22,15 @@ class Run {
     record_.warnings = job_.notes;
     for (const std::string& note : job_.notes) listener_.on_warning(note);
     const int64_t layers = job_.model->config().layers;
-    Matrix<float> h;
-    if (job_.windows) {
-      const auto& ids = job_.windows->ids;
-      h = clock_.time("forward", [&] { return job_.model->embed({ids.data(), static_cast<size_t>(ids.size())}); });
-    }
+    Streams streams = first_streams();
     for (int64_t layer = 0; layer < layers; ++layer) {
       tell_progress(layer, 0);
-      Block block = clock_.time("read", [&] { return job_.model->block(layer); });
       job_.model->prefetch(layer + 1);
       const LayerEvents events = events_of(layer);
       if (job_.windows) {
-        quantize_layer(job_, layer, block, h, clock_, events);
+        quantize_layer(job_, layer, streams, clock_, events);
       } else {
-        round_layer(job_, layer, block, clock_, events);
+        round_layer(job_, layer, clock_, events);
       }
     }
     clock_.time("write", [&] { writer_.finish(version); });
@@ -44,6 +39,19 @@ class Run {
   }
 
  private:
+  // The embeddings of the calibration tokens. Only a solver that uses Hessians can follow the original model.
+  Streams first_streams() {
+    Streams streams;
+    if (!job_.windows) return streams;
+    const auto& ids = job_.windows->ids;
+    streams.quantized.h = clock_.time("forward", [&] {
+      return job_.model->embed({ids.data(), static_cast<size_t>(ids.size())});
+    });
+    const bool follows = job_.options.shift != 0 || job_.options.residual != 0;
+    if (job_.solver->needs_hessian && follows) streams.original.emplace(Stream{streams.quantized.h.clone(), {}});
+    return streams;
+  }
+
   LayerEvents events_of(int64_t layer) {
     return {.solved =
                 [this](const LinearRecord& record, const QuantizedLinear& linear) {
@@ -56,7 +64,8 @@ class Run {
 
   // Also the place where a run stops when it is asked to.
   void tell_progress(int64_t layer, double share_of_layer) {
-    if (listener_.stop_requested()) throw Error(ErrorKind::kInterrupted, "[run] stopped on request; nothing was written");
+    if (listener_.stop_requested())
+      throw Error(ErrorKind::kInterrupted, "[run] stopped on request; nothing was written");
     const int64_t layers = job_.model->config().layers;
     const std::string what = fmt::format("layer {} of {}", layer + 1, layers);
     const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(layers);

@@ -42,7 +42,8 @@ std::set<std::string> linear_weights(const Job& job) {
 bool is_copied(const fs::path& file) {
   static const std::set<std::string> kWeights = {".safetensors", ".bin", ".pt",   ".pth",    ".ckpt",
                                                  ".gguf",        ".h5",  ".onnx", ".msgpack"};
-  static const std::set<std::string> kOwn = {"config.json", "quantize_config.json", "hesse-run.json", "hesse-report.html"};
+  static const std::set<std::string> kOwn = {"config.json", "quantize_config.json", "hesse-run.json",
+                                             "hesse-report.html"};
   const std::string name = file.filename().string();
   return kWeights.count(file.extension().string()) == 0 && kOwn.count(name) == 0 && !name.ends_with(".index.json");
 }
@@ -74,7 +75,8 @@ ResultWriter::ResultWriter(const Job& job, const fs::path& directory) : job_(job
 }
 
 void ResultWriter::write(const std::string& module, const QuantizedLinear& linear) {
-  job_.format->write(module, linear, [&](std::string_view name, std::span<const std::byte> bytes) { writer_->write(name, bytes); });
+  job_.format->write(module, linear,
+                     [&](std::string_view name, std::span<const std::byte> bytes) { writer_->write(name, bytes); });
   meant_[module] = digest(linear);
 }
 
@@ -94,9 +96,10 @@ void ResultWriter::verify() const {
   }
   for (const auto& [module, meant] : meant_) {
     if (digest(job_.format->read(written, module, *quantization)) != meant) {
-      throw Error(ErrorKind::kEnvironment,
-                  fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or memory?",
-                              module));
+      throw Error(
+          ErrorKind::kEnvironment,
+          fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or memory?",
+                      module));
     }
   }
 }
@@ -115,7 +118,8 @@ void ResultWriter::copy_tensors() {
 }
 
 void ResultWriter::copy_files() const {
-  for (auto entry = fs::recursive_directory_iterator(job_.model_directory); entry != fs::recursive_directory_iterator(); ++entry) {
+  for (auto entry = fs::recursive_directory_iterator(job_.model_directory); entry != fs::recursive_directory_iterator();
+       ++entry) {
     if (entry->is_directory()) {
       if (entry->is_symlink() || !is_entered(entry->path())) entry.disable_recursion_pending();
     } else if (entry->is_regular_file() && is_copied(entry->path())) {

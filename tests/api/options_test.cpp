@@ -166,8 +166,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 17);
-  EXPECT_EQ(count(EvalOptions()), 5);
+  EXPECT_EQ(count(QuantizeOptions()), 19);
+  EXPECT_EQ(count(EvalOptions()), 6);
   EXPECT_EQ(count(GenerateOptions()), 6);
 }
 

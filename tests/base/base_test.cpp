@@ -45,7 +45,11 @@ TEST(Threads, EveryIndexRunsOnce) {
 }
 
 TEST(Threads, ExceptionsReachTheCaller) {
-  EXPECT_THROW(parallel_for(100, [](int64_t i) { if (i == 57) throw std::out_of_range("57"); }), std::out_of_range);
+  EXPECT_THROW(parallel_for(100,
+                            [](int64_t i) {
+                              if (i == 57) throw std::out_of_range("57");
+                            }),
+               std::out_of_range);
 }
 
 TEST(Threads, NestedLoopsRunOnTheirThread) {

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <fstream>
@@ -87,7 +86,8 @@ TEST_F(WindowsTest, TooLittleTextIsSaidWithBothNumbers) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
-    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("short.txt has "), testing::HasSubstr("one window of 512")));
+    EXPECT_THAT(error.what(),
+                testing::AllOf(testing::HasSubstr("short.txt has "), testing::HasSubstr("one window of 512")));
   }
   EXPECT_THROW(evaluation_windows({path}, kModel, {.length = 512}), Error);
   const Windows few = calibration_windows({file("b.txt", words(30, "beta"))}, kModel, {.length = 16, .count = 500}, 0);

@@ -72,7 +72,8 @@ void solve_all(const std::string& in, const std::string& out, const Request& req
   }
   SafetensorsWriter writer(out, layout_safetensors(specs));
   for (const auto& [name, weight] : results) {
-    writer.write(name, {reinterpret_cast<const std::byte*>(weight.data()), static_cast<size_t>(weight.size()) * sizeof(float)});
+    writer.write(
+        name, {reinterpret_cast<const std::byte*>(weight.data()), static_cast<size_t>(weight.size()) * sizeof(float)});
   }
   writer.finish();
 }

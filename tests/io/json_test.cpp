@@ -21,7 +21,8 @@ std::string message_of(const std::string& text) {
 }
 
 TEST(Json, KeepsOrderAndSpellingOfNumbers) {
-  const std::string text = R"({"z": 1e-05, "a": 10000.0, "big": 18446744073709551615, "s": "é\n\"", "l": [1, -2, null, true]})";
+  const std::string text =
+      R"({"z": 1e-05, "a": 10000.0, "big": 18446744073709551615, "s": "é\n\"", "l": [1, -2, null, true]})";
   EXPECT_EQ(Json::parse(text, "t").dump(), text);
 }
 
@@ -32,7 +33,8 @@ TEST(Json, PrettyPrintingParsesBackToTheSame) {
 }
 
 TEST(Json, EscapesAndSurrogatePairsAreDecoded) {
-  EXPECT_EQ(Json::parse("\"\\u00e9\\ud83d\\ude00\\u0000\"", "t").as_string("t"), std::string("\xC3\xA9\xF0\x9F\x98\x80\0", 7));
+  EXPECT_EQ(Json::parse("\"\\u00e9\\ud83d\\ude00\\u0000\"", "t").as_string("t"),
+            std::string("\xC3\xA9\xF0\x9F\x98\x80\0", 7));
 }
 
 TEST(Json, TypesAreChecked) {

@@ -25,7 +25,8 @@ Matrix<T> random_matrix(Rng& rng, int64_t rows, int64_t cols) {
 // The classic bound: |error| <= (k + 2) eps sum |a||b| for any order of the sum.
 TEST(Gemm, EqualsPlainLoopsWithinTheBoundOfSummation) {
   Rng rng(kSeed);
-  for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {64, 33, 129}, {130, 70, 1}, {3, 200, 64}}) {
+  for (const auto& [m, n, k] :
+       {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {64, 33, 129}, {130, 70, 1}, {3, 200, 64}}) {
     SCOPED_TRACE(testing::Message() << m << " x " << n << " x " << k << ", seed " << kSeed);
     const Matrix<float> a = random_matrix<float>(rng, m, k);
     const Matrix<float> b = random_matrix<float>(rng, n, k);
@@ -93,7 +94,8 @@ TEST(Factor, LeavesTheLowerTriangleAlone) {
 // The minors are counted from the end: the factor begins at the last row and column.
 TEST(Factor, NamesTheMinorThatFails) {
   const auto outcome = [](std::initializer_list<double> diagonal) {
-    Matrix<double> h = Matrix<double>::zeros(static_cast<int64_t>(diagonal.size()), static_cast<int64_t>(diagonal.size()));
+    Matrix<double> h =
+        Matrix<double>::zeros(static_cast<int64_t>(diagonal.size()), static_cast<int64_t>(diagonal.size()));
     int64_t i = 0;
     for (const double d : diagonal) h(i, i) = d, ++i;
     return factor_upper(h.view()).failed_minor;

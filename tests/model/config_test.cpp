@@ -53,7 +53,8 @@ TEST(Config, BothSpellingsOfRopeMeanTheSame) {
 
 TEST(Config, RefusesWhatItCannotRun) {
   using testing::HasSubstr;
-  EXPECT_THAT(message(config_with("model_type", "\"mamba\"")), HasSubstr("architecture 'mamba' is not supported; known"));
+  EXPECT_THAT(message(config_with("model_type", "\"mamba\"")),
+              HasSubstr("architecture 'mamba' is not supported; known"));
   EXPECT_THAT(message(config_with("hidden_size", "0")), HasSubstr("'hidden_size' is 0"));
   EXPECT_THAT(message(config_with("hidden_size", "\"64\"")), HasSubstr("expected an integer"));
   EXPECT_THAT(message(config_with("num_hidden_layers", "99999999999")), HasSubstr("99999999999"));

@@ -44,7 +44,8 @@ struct Loaded {
   CheckpointSource source;
   Model model;
   Loaded(const fs::path& directory, int64_t positions)
-      : checkpoint(directory), source(checkpoint),
+      : checkpoint(directory),
+        source(checkpoint),
         model(parse_model_config(read_config_json(directory), directory.filename().string()), source, positions) {}
 };
 

@@ -7,9 +7,11 @@ namespace hesse {
 namespace {
 
 // SmolLM2-135M: hidden 576 = 4.5 x 128, MLP 1536.
-const std::vector<StageShape> kSmolLm2 = {{"qkv", {{"layers.0.q_proj", 576, 576}}}, {"down", {{"layers.0.down_proj", 576, 1536}}}};
+const std::vector<StageShape> kSmolLm2 = {{"qkv", false, {{"layers.0.q_proj", 576, 576}}},
+                                          {"down", true, {{"layers.0.down_proj", 576, 1536}}}};
 // Falcon-7B: 4544 = 35 x 128 + 64 = 71 x 64.
-const std::vector<StageShape> kFalcon = {{"qkv", {{"h.0.query_key_value", 4672, 4544}}}, {"down", {{"h.0.dense_4h_to_h", 4544, 18176}}}};
+const std::vector<StageShape> kFalcon = {{"qkv", false, {{"h.0.query_key_value", 4672, 4544}}},
+                                         {"down", true, {{"h.0.dense_4h_to_h", 4544, 18176}}}};
 
 TEST(GroupSizes, ListsWhatDividesEveryWidth) {
   EXPECT_EQ(dividing_group_sizes(kSmolLm2), (std::vector<int64_t>{32, 64, 96, 192}));

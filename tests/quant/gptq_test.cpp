@@ -3,9 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <vector>
-
 #include <cstring>
+#include <vector>
 
 #include "base/rng.h"
 #include "base/threads.h"
@@ -35,8 +34,8 @@ Hessian random_hessian(Rng& rng, int64_t in, int64_t tokens) {
   return h;
 }
 
-// GPTQ as the paper has it: the Cholesky factor U of the inverse (H^-1 = U^T U, U upper), each column's error divided by
-// U_kk and subtracted from the columns behind it. Plain loops in float64, static groups, columns in `order`.
+// GPTQ as the paper has it: the Cholesky factor U of the inverse (H^-1 = U^T U, U upper), each column's error divided
+// by U_kk and subtracted from the columns behind it. Plain loops in float64, static groups, columns in `order`.
 Matrix<uint8_t> textbook_gptq(const Matrix<float>& weight, const PreparedHessian& prepared, const Grid& grid,
                               const LinearSpec& spec) {
   const int64_t n = weight.cols();
@@ -118,7 +117,8 @@ TEST(Gptq, EqualsTheTextbookCodeForCode) {
     const QuantizedLinear solved = solve_gptq(weight.view(), &prepared, spec, {});
     const Grid grid{solved.scales.clone(), solved.zeros.clone()};
     const Matrix<uint8_t> expected = textbook_gptq(weight, prepared, grid, spec);
-    for (int64_t i = 0; i < expected.size(); ++i) ASSERT_EQ(solved.codes.data()[i], expected.data()[i]) << "element " << i;
+    for (int64_t i = 0; i < expected.size(); ++i)
+      ASSERT_EQ(solved.codes.data()[i], expected.data()[i]) << "element " << i;
   }
 }
 

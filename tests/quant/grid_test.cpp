@@ -43,11 +43,11 @@ TEST(Grid, IsStorableForEveryWidthAndShape) {
       for (const int64_t group : {int64_t{-1}, int64_t{1}, int64_t{16}, int64_t{48}, int64_t{100}}) {
         Matrix<float> weight = random_matrix(rng, 9, 100);
         for (int64_t i = 0; i < 100; ++i) {
-          weight(0, i) = 0;                             // a row of zeros
-          weight(1, i) = std::abs(weight(1, i));        // all positive
-          weight(2, i) = -std::abs(weight(2, i));       // all negative
-          weight(3, i) *= 1e-9f;                        // below the smallest scale
-          weight(4, i) *= 1e9f;                         // above the largest half
+          weight(0, i) = 0;                        // a row of zeros
+          weight(1, i) = std::abs(weight(1, i));   // all positive
+          weight(2, i) = -std::abs(weight(2, i));  // all negative
+          weight(3, i) *= 1e-9f;                   // below the smallest scale
+          weight(4, i) *= 1e9f;                    // above the largest half
         }
         const std::vector<float> importance(100, 1.0f);
         const LinearSpec spec{.bits = bits, .group_size = group, .symmetric = symmetric};
@@ -69,15 +69,17 @@ TEST(Grid, MinMaxCoversTheGroup) {
   std::copy(row.begin(), row.end(), weight.data());
   const std::vector<float> importance(4, 1.0f);
   const auto half = [](float x) { return f16_to_float(float_to_f16(x)); };
-  const Grid symmetric = find_grid(weight.view(), importance, {.bits = 4, .group_size = -1}, {ScaleSearch::kMinMax, true});
+  const Grid symmetric =
+      find_grid(weight.view(), importance, {.bits = 4, .group_size = -1}, {ScaleSearch::kMinMax, true});
   EXPECT_EQ(symmetric.scales(0, 0), half(2 * 0.30f / 15));
-  const Grid asymmetric =
-      find_grid(weight.view(), importance, {.bits = 4, .group_size = -1, .symmetric = false}, {ScaleSearch::kMinMax, true});
+  const Grid asymmetric = find_grid(weight.view(), importance, {.bits = 4, .group_size = -1, .symmetric = false},
+                                    {ScaleSearch::kMinMax, true});
   EXPECT_EQ(asymmetric.scales(0, 0), half(0.50f / 15));
   EXPECT_EQ(asymmetric.zeros(0, 0), 9);
 }
 
-double weighted_error(const Matrix<float>& weight, const std::vector<float>& importance, const Grid& grid, const LinearSpec& spec) {
+double weighted_error(const Matrix<float>& weight, const std::vector<float>& importance, const Grid& grid,
+                      const LinearSpec& spec) {
   const Matrix<uint8_t> codes = round_to_grid(weight.view(), grid, spec);
   double sum = 0;
   for (int64_t r = 0; r < weight.rows(); ++r) {

@@ -41,7 +41,8 @@ TEST(Prepared, FactorReproducesTheDampedHessianInSolvingOrder) {
   const int64_t n = 90;
   Hessian h(n);
   Matrix<float> x(200, n);
-  for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal() * static_cast<double>(1 + i % n));
+  for (int64_t i = 0; i < x.size(); ++i)
+    x.data()[i] = static_cast<float>(rng.normal() * static_cast<double>(1 + i % n));
   h.add(x.view());
   h.finish();
   const PreparedHessian p = prepare_hessian(std::move(h), {.damping = 0.05, .act_order = true});

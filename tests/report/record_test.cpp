@@ -79,6 +79,8 @@ const char* const kGolden = R"({
     "seed": 18446744073709551615,
     "damping": 0.01,
     "act_order": true,
+    "shift": 0.5,
+    "residual": 0.5,
     "scale_search": "weighted",
     "positive_scales": false,
     "shard_size": 5.0,

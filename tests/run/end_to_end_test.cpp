@@ -61,7 +61,8 @@ double loss_from_file(const Matrix<float>& x, const Matrix<float>& original, con
 }
 
 TEST_F(EndToEnd, ReportedLossesAreThoseOfTheWrittenFile) {
-  const QuantizeOptions o = options("out");
+  QuantizeOptions o = options("out");
+  o.shift = o.residual = 0;  // the target of every linear is then its weight in the file
   const RunRecord record = quantize(o, quiet_);
   ASSERT_EQ(record.linears.size(), 42u);
   std::map<std::string, const LinearRecord*> records;
@@ -163,6 +164,31 @@ TEST_F(EndToEnd, RoundToNearestNeedsNoText) {
   EXPECT_EQ(open_model(o.output).format_name(), "gptq");
 }
 
+// Following the original model's activations brings the output closer to it: less KL divergence on unseen text. At 2
+// and 3 bits the gain is far above the noise of 12,288 calibration tokens.
+TEST_F(EndToEnd, FollowingTheOriginalStreamLowersKlDivergence) {
+  EvalOptions e;
+  e.text = {(kDemo / "heldout.txt").string()};
+  e.window = 128;
+  e.windows = 12;
+  e.against = kDemo.string();
+  for (const int bits : {2, 3}) {
+    const auto kl = [&](double shift, double residual) {
+      QuantizeOptions o = options("q");
+      o.bits = bits;
+      o.samples = 48;
+      o.length = 256;
+      o.shift = shift;
+      o.residual = residual;
+      o.overwrite = true;
+      quantize(o, quiet_);
+      e.model = o.output;
+      return evaluate(e, quiet_).against->kl;
+    };
+    EXPECT_LT(kl(0.5, 0.5), 0.95 * kl(0, 0)) << bits << " bits";
+  }
+}
+
 // A model does not differ from itself; a coarser copy differs more, and its reference is measured alongside.
 TEST_F(EndToEnd, KlDivergenceGrowsAsBitsShrink) {
   EvalOptions e;
@@ -185,7 +211,7 @@ TEST_F(EndToEnd, KlDivergenceGrowsAsBitsShrink) {
     const EvalResult result = evaluate(e, quiet_);
     EXPECT_EQ(result.against->perplexity, same.perplexity);
     EXPECT_GT(result.against->kl, before);
-    EXPECT_LT(result.against->top1_agreement, 1);
+    EXPECT_LE(result.against->top1_agreement, same.against->top1_agreement);
     before = result.against->kl;
   }
 }

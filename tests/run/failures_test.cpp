@@ -103,7 +103,8 @@ TEST_F(Failures, TruncatedShard) {
   fs::resize_file(folder_ / "model/model.safetensors", 4000000);
   const Outcome outcome = quantize();
   EXPECT_EQ(outcome.exit_code, 3);
-  EXPECT_THAT(outcome.errors, AllOf(HasSubstr("model.safetensors"), HasSubstr("4000000"), HasSubstr("incomplete download?")));
+  EXPECT_THAT(outcome.errors,
+              AllOf(HasSubstr("model.safetensors"), HasSubstr("4000000"), HasSubstr("incomplete download?")));
   expect_clean(outcome);
 }
 

@@ -1,0 +1,87 @@
+#include "quant/target.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/threads.h"
+#include "linalg/factor.h"
+#include "linalg/gemm.h"
+
+namespace hesse {
+namespace {
+
+constexpr int64_t kTileRows = 64;
+
+// Calls body(first, rows) in parallel for tiles of rows.
+template <class Body>
+void for_each_tile(int64_t rows, Body body) {
+  parallel_for(ceil_div(rows, kTileRows),
+               [&](int64_t tile) { body(tile * kTileRows, std::min(kTileRows, rows - tile * kTileRows)); });
+}
+
+Matrix<float> difference(MatrixView<const float> a, MatrixView<const float> b) {
+  Matrix<float> result(a.rows, a.cols);
+  for_each_tile(a.rows, [&](int64_t first, int64_t rows) {
+    for (int64_t r = first; r < first + rows; ++r) {
+      for (int64_t c = 0; c < a.cols; ++c) result(r, c) = a(r, c) - b(r, c);
+    }
+  });
+  return result;
+}
+
+}  // namespace
+
+void InputDrift::add(MatrixView<const float> original, MatrixView<const float> quantized) {
+  const Matrix<float> drift = difference(original, quantized);
+  add_product_tn(drift.view(), quantized, cross_.view());
+}
+
+Matrix<double> InputDrift::correction(MatrixView<const float> weight, const ShiftOptions& options) const {
+  Matrix<double> result = Matrix<double>::zeros(weight.rows, weight.cols);
+  for_each_tile(weight.rows, [&](int64_t first, int64_t rows) {
+    Matrix<double> transposed(weight.cols, rows);  // [in, rows] shift * W^T
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < weight.cols; ++c)
+        transposed(c, r) = options.shift * static_cast<double>(weight(first + r, c));
+    }
+    gemm_tn_add(transposed.view(), cross_.view(), result.view().row_range(first, rows));
+  });
+  return result;
+}
+
+void OutputDrift::add(MatrixView<const float> x, MatrixView<const float> x_quantized, MatrixView<const float> h,
+                      MatrixView<const float> h_quantized) {
+  const Matrix<float> drift = difference(x, x_quantized);
+  Matrix<float> y(x.rows, weight_.rows);
+  gemm_nt(drift.view(), weight_, y.view(), Output::kSet);
+  const float shift = static_cast<float>(options_.shift);
+  const float residual = static_cast<float>(options_.residual);
+  for_each_tile(y.rows(), [&](int64_t first, int64_t rows) {
+    for (int64_t r = first; r < first + rows; ++r) {
+      for (int64_t c = 0; c < y.cols(); ++c) y(r, c) = shift * y(r, c) + residual * (h(r, c) - h_quantized(r, c));
+    }
+  });
+  add_product_tn(y.view(), x_quantized, sum_.view());
+}
+
+Matrix<float> shifted_target(MatrixView<const float> weight, const Matrix<double>& correction,
+                             const PreparedHessian& prepared) {
+  Matrix<float> target(weight.rows, weight.cols);
+  for_each_tile(weight.rows, [&](int64_t first, int64_t rows) {
+    Matrix<double> move = Matrix<double>::zeros(rows, weight.cols);  // in solving order
+    for (int64_t r = 0; prepared.factored() && r < rows; ++r) {
+      for (int64_t k = 0; k < weight.cols; ++k)
+        move(r, k) = correction(first + r, prepared.order[static_cast<size_t>(k)]);
+    }
+    if (prepared.factored()) solve_rows(prepared.factor.view(), move.view());
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t k = 0; k < weight.cols; ++k) {
+        const int64_t i = prepared.order[static_cast<size_t>(k)];
+        target(first + r, i) = static_cast<float>(static_cast<double>(weight(first + r, i)) + move(r, k));
+      }
+    }
+  });
+  return target;
+}
+
+}  // namespace hesse

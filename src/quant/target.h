@@ -1,0 +1,54 @@
+// Where the weights should go when their inputs have moved. Behind quantized layers a linear no longer sees the input x
+// of the original model but x~. The target W* = W + N (H + lambda I)^-1 answers to that, with H the Hessian of x~ and
+//
+//     N = shift * W * sum (x - x~) x~^T  +  residual * sum (h - h~) x~^T
+//
+// The first term takes back a share of the change of the linear's own output; shift = 1 minimises the sum of
+// |W x - W* x~|^2 (GPTAQ: Li and others 2025, arXiv:2504.02692). The second is for linears that write into the residual
+// stream h: it takes back a share of what the stream has drifted already. Why half of each: docs/DECISIONS.md.
+#pragma once
+
+#include "base/matrix.h"
+#include "quant/prepared.h"
+
+namespace hesse {
+
+struct ShiftOptions {
+  double shift = 0.5;     // 0 ... 1
+  double residual = 0.5;  // 0 ... 1
+  bool any() const { return shift != 0 || residual != 0; }
+};
+
+// The first term alone, for linears that share an input: sums the drift of the input once for all of them.
+class InputDrift {
+ public:
+  explicit InputDrift(int64_t in) : cross_(Matrix<double>::zeros(in, in)) {}
+  // Rows of one batch of tokens, [tokens, in]: the original model's input and the quantized model's.
+  void add(MatrixView<const float> original, MatrixView<const float> quantized);
+  Matrix<double> correction(MatrixView<const float> weight, const ShiftOptions& options) const;  // N [out, in]
+
+ private:
+  Matrix<double> cross_;  // [in, in] sum (x - x~) x~^T
+};
+
+// Both terms, for one linear that writes into the residual stream. `weight` [out, in] must outlive it.
+class OutputDrift {
+ public:
+  OutputDrift(MatrixView<const float> weight, const ShiftOptions& options)
+      : weight_(weight), options_(options), sum_(Matrix<double>::zeros(weight.rows, weight.cols)) {}
+  // Inputs [tokens, in] and residual streams [tokens, out] of one batch, original and quantized.
+  void add(MatrixView<const float> x, MatrixView<const float> x_quantized, MatrixView<const float> h,
+           MatrixView<const float> h_quantized);
+  const Matrix<double>& correction() const { return sum_; }  // N [out, in]
+
+ private:
+  MatrixView<const float> weight_;
+  ShiftOptions options_;
+  Matrix<double> sum_;
+};
+
+// W* [out, in] from N; W itself when the Hessian could not be factored.
+Matrix<float> shifted_target(MatrixView<const float> weight, const Matrix<double>& correction,
+                             const PreparedHessian& prepared);
+
+}  // namespace hesse

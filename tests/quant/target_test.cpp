@@ -1,0 +1,129 @@
+#include "quant/target.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+
+namespace hesse {
+namespace {
+
+constexpr uint64_t kSeed = 17;
+constexpr int64_t kTokens = 300, kIn = 40, kOut = 25;
+
+Matrix<float> random_matrix(Rng& rng, int64_t rows, int64_t cols) {
+  Matrix<float> m(rows, cols);
+  for (int64_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(rng.normal());
+  return m;
+}
+
+// Inputs of the original and of a slightly different model, with the Hessian of the latter.
+struct Drifted {
+  Matrix<float> x, x_quantized;
+  PreparedHessian prepared;
+};
+
+Drifted make_drifted(Rng& rng, double damping) {
+  Matrix<float> x = random_matrix(rng, kTokens, kIn);
+  Matrix<float> moved = x.clone();
+  for (int64_t i = 0; i < moved.size(); ++i) moved.data()[i] += static_cast<float>(0.3 * rng.normal());
+  Hessian h(kIn);
+  h.add(moved.view());
+  h.finish();
+  return {std::move(x), std::move(moved), prepare_hessian(std::move(h), {.damping = damping})};
+}
+
+// sum over tokens of |W x - T x~|^2
+double output_error(const Drifted& d, const Matrix<float>& weight, const Matrix<float>& target) {
+  double sum = 0;
+  for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      double y = 0;
+      for (int64_t i = 0; i < kIn; ++i)
+        y += double{weight(o, i)} * d.x(t, i) - double{target(o, i)} * d.x_quantized(t, i);
+      sum += y * y;
+    }
+  }
+  return sum;
+}
+
+Matrix<float> target_by_input(const Drifted& d, const Matrix<float>& weight, const ShiftOptions& options) {
+  InputDrift drift(kIn);
+  drift.add(d.x.view().row_range(0, 100), d.x_quantized.view().row_range(0, 100));
+  drift.add(d.x.view().row_range(100, 200), d.x_quantized.view().row_range(100, 200));
+  return shifted_target(weight.view(), drift.correction(weight.view(), options), d.prepared);
+}
+
+// shift = 1 without damping is the least-squares answer: every small change of it makes the output error larger.
+TEST(Target, FullShiftIsTheLeastSquaresAnswer) {
+  Rng rng(kSeed);
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  const Drifted d = make_drifted(rng, 1e-9);
+  const Matrix<float> weight = random_matrix(rng, kOut, kIn);
+  const Matrix<float> best = target_by_input(d, weight, {.shift = 1});
+  const double least = output_error(d, weight, best);
+  EXPECT_LT(least, output_error(d, weight, weight));
+  for (int trial = 0; trial < 20; ++trial) {
+    Matrix<float> other = best.clone();
+    for (int64_t i = 0; i < other.size(); ++i) other.data()[i] += static_cast<float>(1e-2 * rng.normal());
+    EXPECT_GT(output_error(d, weight, other), least);
+  }
+  const double half = output_error(d, weight, target_by_input(d, weight, {.shift = 0.5}));
+  EXPECT_GT(half, least);
+  EXPECT_LT(half, output_error(d, weight, weight));
+}
+
+// Both forms of the first term are the same sum.
+TEST(Target, OutputFormEqualsInputFormWithoutAResidual) {
+  Rng rng(kSeed);
+  const Drifted d = make_drifted(rng, 0.01);
+  const Matrix<float> weight = random_matrix(rng, kOut, kIn);
+  const ShiftOptions options{.shift = 0.7, .residual = 0};
+  const Matrix<float> h = random_matrix(rng, kTokens, kOut);
+  OutputDrift drift(weight.view(), options);
+  drift.add(d.x.view(), d.x_quantized.view(), h.view(), h.view());
+  const Matrix<float> a = shifted_target(weight.view(), drift.correction(), d.prepared);
+  const Matrix<float> b = target_by_input(d, weight, options);
+  // Sums of 300 float32 products, through a well-conditioned solve.
+  for (int64_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data()[i], b.data()[i], 1e-4);
+}
+
+// With W = 0 only the residual is left: the target reproduces a drift that is linear in the input.
+TEST(Target, ResidualDriftThatIsLinearInTheInputIsTakenBack) {
+  Rng rng(kSeed);
+  const Drifted d = make_drifted(rng, 1e-9);
+  const Matrix<float> zero = Matrix<float>::zeros(kOut, kIn);
+  const Matrix<float> map = random_matrix(rng, kOut, kIn);
+  Matrix<float> h(kTokens, kOut);
+  const Matrix<float> h_quantized = Matrix<float>::zeros(kTokens, kOut);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      double y = 0;
+      for (int64_t i = 0; i < kIn; ++i) y += double{map(o, i)} * d.x_quantized(t, i);
+      h(t, o) = static_cast<float>(y);
+    }
+  }
+  OutputDrift drift(zero.view(), {.shift = 0, .residual = 0.5});
+  drift.add(d.x.view(), d.x_quantized.view(), h.view(), h_quantized.view());
+  const Matrix<float> target = shifted_target(zero.view(), drift.correction(), d.prepared);
+  for (int64_t i = 0; i < target.size(); ++i) ASSERT_NEAR(target.data()[i], 0.5 * map.data()[i], 1e-4);
+}
+
+TEST(Target, WithoutDriftOrFactorTheWeightStays) {
+  Rng rng(kSeed);
+  Drifted d = make_drifted(rng, 0.01);
+  const Matrix<float> weight = random_matrix(rng, kOut, kIn);
+  InputDrift none(kIn);
+  none.add(d.x.view(), d.x.view());
+  const Matrix<float> same = shifted_target(weight.view(), none.correction(weight.view(), {}), d.prepared);
+  d.prepared.factor = Matrix<double>();
+  const Matrix<float> unfactored = target_by_input(d, weight, {});
+  for (int64_t i = 0; i < weight.size(); ++i) {
+    ASSERT_EQ(same.data()[i], weight.data()[i]);
+    ASSERT_EQ(unfactored.data()[i], weight.data()[i]);
+  }
+}
+
+}  // namespace
+}  // namespace hesse

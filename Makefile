@@ -2,10 +2,7 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-# make interop compares with the Python ecosystem; each of these can be set on the command line.
-INTEROP_MODEL ?= models/tiny-llama
-INTEROP_TEXT ?= models/tiny-llama/heldout.txt
-INTEROP_CALIB ?= models/tiny-llama/calibration.txt
+# make interop INTEROP_ARGS=--quick takes the demo model only.
 INTEROP_ARGS ?=
 
 RELEASE = build/release
@@ -28,11 +25,12 @@ test: ## Install what is missing, build everything, run the tests
 demo: build ## Quantize the model in models/tiny-llama and show what it cost
 	tools/run_demo.sh $(TOOL) models/tiny-llama build/demo
 
-interop: build ## Compare with PyTorch and transformers (makes a Python environment once)
+interop: ## Compare with PyTorch, transformers and GPTQModel (makes a Python environment once)
+	@tools/setup.sh test
 	@tools/setup.sh interop
-	tools/interop_env.sh build/interop-venv
-	build/interop-venv/bin/python tests/interop/interop.py --tool $(TOOL) --model $(INTEROP_MODEL) \
-	  --text $(INTEROP_TEXT) --calib $(INTEROP_CALIB) $(INTEROP_ARGS)
+	cmake --preset release -DHESSE_BUILD_TESTS=ON
+	cmake --build --preset release --parallel $(JOBS) --target hesse_cli solve_file
+	tools/run_interop.sh $(RELEASE) $(INTEROP_ARGS)
 
 install: build ## Install the tool, the library, its headers and its CMake package: make install PREFIX=...
 	cmake --install $(RELEASE) --prefix $(PREFIX)

@@ -52,8 +52,8 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("seed", o.seed, "choice of the windows when the text has more than --samples");
   visit("damping", o.damping, "lambda as a share of mean diag(H); raised by itself on failure");
   visit("act-order", o.act_order, "solve columns by falling diag(H); the file stays a plain one");
-  visit("shift", o.shift, "share of an input's drift that the target takes back; with --residual 0, 0 halves the time");
-  visit("residual", o.residual, "share of the residual stream's drift that o and down take back");
+  visit("shift", o.shift, "how far targets follow the inputs of the original model, 0 to 1; both 0: half the time");
+  visit("residual", o.residual, "how far o and down follow its residual stream, 0 to 1");
   visit("scale-search", o.scale_search, "weighted (by the pivots of the factor) or minmax");
   visit("positive-scales", o.positive_scales, "never write a negative scale");
   visit("shard-size", o.shard_size, "largest weight file, GB");

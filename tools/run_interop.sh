@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Compares Hesse with the Python ecosystem: perplexity, logits, text and the loading of results.
+#
+#   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool and, for the full run, tests/solve_file
+#
+# Quick: the demo model, few windows. Full: the demo model, then SmolLM2-135M (hidden 576 = 4.5 x 128; made from a PyPI
+# package) with groups of 64 and with a short last group, asymmetric, and our solver against classic GPTQ on the
+# Hessians of four of its layers. The Python environment and the model are made once, below build/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=${1:?usage: run_interop.sh BUILD_DIR [--quick]}
+quick=${2:-}
+demo=models/tiny-llama
+smollm2=build/models/smollm2
+python=build/interop-venv/bin/python
+export GPTQMODEL_CPU_WORKERS=2 HF_HUB_OFFLINE=1
+compare() { "$python" -B tests/interop/interop.py --tool "$build/hesse" "$@"; }
+of_demo=(--text "$demo/heldout.txt" --calib "$demo/calibration.txt")
+
+tools/interop_env.sh build/interop-venv
+"$python" -B -m unittest discover -q -s tests/interop -p 'test_dequantize.py'
+"$python" -B -m unittest discover -q -s tests/interop -p 'test_classic_gptq.py'
+if [ "$quick" = --quick ]; then
+  compare --model "$demo" "${of_demo[@]}" --quick
+  exit 0
+fi
+
+compare --model "$demo" "${of_demo[@]}"
+compare --model "$demo" "${of_demo[@]}" --bits 3 --group-size 128
+[ -f "$smollm2/model.safetensors" ] || "$python" tools/real_models.py smollm2 "$smollm2"
+compare --model "$smollm2" "${of_demo[@]}" --windows 20
+compare --model "$smollm2" "${of_demo[@]}" --windows 8 --samples 16 --group-size 128
+compare --model "$smollm2" "${of_demo[@]}" --windows 8 --samples 16 --asym
+"$python" -B tests/interop/compare_solver.py --solver "$build/tests/solve_file" --model "$smollm2" \
+  --calib "$demo/calibration.txt" --text "$demo/heldout.txt" --layers 0,9,19,29 --group-size 64

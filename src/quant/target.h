@@ -31,7 +31,7 @@ class InputDrift {
   Matrix<double> cross_;  // [in, in] sum (x - x~) x~^T
 };
 
-// Both terms, for one linear that writes into the residual stream. `weight` [out, in] must outlive it.
+// Both terms, for one linear that writes into the residual stream. `weight` [out, in] is used until the last add().
 class OutputDrift {
  public:
   OutputDrift(MatrixView<const float> weight, const ShiftOptions& options)

@@ -106,6 +106,10 @@ std::vector<double> stage_shares(const std::vector<Block::Stage>& stages) {
   return shares;
 }
 
+bool all_finite(const Matrix<float>& m) {
+  return std::all_of(m.data(), m.data() + m.size(), [](float value) { return std::isfinite(value); });
+}
+
 class LayerRun {
  public:
   LayerRun(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events)
@@ -170,10 +174,19 @@ class LayerRun {
 
   Matrix<float> target_of(const Linear& linear, const Collected& collected) const {
     const auto weight = linear.weight.view();
-    if (collected.output) return shifted_target(weight, collected.output->correction(), collected.prepared);
-    if (collected.input)
-      return shifted_target(weight, collected.input->correction(weight, shift()), collected.prepared);
-    return linear.weight.clone();
+    if (!collected.output && !collected.input) return linear.weight.clone();
+    Matrix<float> target =
+        collected.output ? shifted_target(weight, collected.output->correction(), collected.prepared)
+                         : shifted_target(weight, collected.input->correction(weight, shift()), collected.prepared);
+    // The quantized stream was looked at already: only the original one can have brought this in.
+    if (!all_finite(target)) {
+      throw Error(
+          ErrorKind::kBadInput,
+          fmt::format("[activations] layer {}, '{}': the activations of the original model are not finite; it "
+                      "overflows on this text, or its weights are damaged (--shift 0 --residual 0 does without)",
+                      layer_, linear.name));
+    }
+    return target;
   }
 
   void finish(const Block& block, size_t stage, Stream& stream) {

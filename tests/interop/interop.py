@@ -153,7 +153,7 @@ def check_linears(report, model, weights: dict) -> None:
         if not apart <= worst:  # a NaN is the worst of all
             worst, culprit = apart, name
     # The kernels round twice to fp16, half a unit of 2^-10 of the group's largest weight each: scale * code and
-    # scale * zero. A share of 2^-9 is far below what one wrong code, scale or zero point in a row would make.
+    # scale * zero. A tensor read wrongly is off by the size of the outputs themselves.
     good = len(modules) > 0 and worst <= 2**-9
     text = f"{len(modules)} linears, largest difference {worst:.2e} of the largest output ({culprit})"
     report.check("every linear, GPTQModel and dequantizer", good, text)

@@ -10,13 +10,17 @@
 
 namespace hesse {
 
-// How a linear came out. Anything but kOk is named in the log, the record and the exit summary.
+// How a linear came out, in order of severity. Anything but kOk is named in the log, the record and the exit summary.
 enum class LinearStatus {
   kOk,
-  kDampingRaised,  // the factorization failed at first; a larger lambda made it work
-  kFallback,       // no lambda within bounds worked; rounded to nearest instead
+  kDampingRaised,    // the factorization failed at first; a larger lambda made it work
+  kEigenvalueFloor,  // no lambda within bounds did; small eigenvalues of H were raised
+  kRoundingBetter,   // the solver's answer lost more than rounding to nearest, which was taken
+  kFallback,         // there was no factor; rounded to nearest instead
+  kSkipped,          // weights that are not finite; left as it was
 };
-std::string_view status_name(LinearStatus status);  // "ok", "damping-raised", "fallback"
+// "ok", "damping-raised", "eigenvalue-floor", "rounding-better", "fallback", "skipped"
+std::string_view status_name(LinearStatus status);
 
 // One linear of a run. Symbols: W [out, in] the weights (with two streams their shifted target), E = W - Q the error of
 // what was written, H = sum x x^T over the calibration tokens [in, in], tr the trace. Losses are -1 when the run had no
@@ -33,14 +37,48 @@ struct LinearRecord {
   double loss = -1;                // tr(E H E^T) / samples^2: the number that AutoGPTQ prints
   double relative_error = -1;      // tr(E H E^T) / tr(W H W^T)
   double rtn_relative_error = -1;  // the same for round-to-nearest, min/max scales
-  double damping = 0;              // lambda / mean diag(H) that was used
+  // Relative errors of some rows, solved without one sequence in five: on the rest, and on those. -1: not measured.
+  double fit_error = -1;
+  double held_out_error = -1;
+  double damping = 0;  // lambda / mean diag(H) that was used
   int factorizations = 0;
-  int64_t failed_minor = 0;   // leading minor at which the first factorization failed; 0: it did not
-  int64_t dead_channels = 0;  // inputs that were zero in every calibration token
-  double clip_rate = 0;       // share of weights outside the range of their grid
-  int64_t tokens = 0;         // calibration tokens in H
-  double seconds = 0;         // solving this linear, without the forward pass
+  int64_t failed_minor = 0;        // order of the minor at which the first factorization failed; 0: it did not
+  int64_t tokens = 0;              // calibration tokens in H
+  int64_t tokens_left_out = 0;     // those with a value that is not finite
+  int64_t hessian_blocks = 1;      // diagonal blocks of H; more than one where all of H does not fit the memory
+  int64_t effective_rank = 0;      // directions of H that outweigh the damping
+  double condition = 0;            // lower bound for the condition number of H + lambda I
+  double peak_diagonal = 0;        // largest / mean diag(H)
+  int64_t dead_channels = 0;       // inputs that were zero in every calibration token
+  int64_t duplicate_channels = 0;  // inputs that were equal to another in every calibration token
+  double largest_activation = -1;  // max |x| over the calibration tokens
+  double largest_output = -1;      // max |W x + b|, of the quantized weights
+  int64_t floored_scales = 0;      // groups whose scale stands at the smallest that is written
+  double clip_rate = 0;            // share of weights outside the range of their grid
+  double seconds = 0;              // solving this linear, without the forward pass
 };
+
+// What a user should know about a linear: each follows from its record, and its name never changes.
+enum class Trouble {
+  kFewTokens,             // fewer tokens than inputs: H is rank-deficient and rests on its damping
+  kMoreCalibration,       // loses far more on held-out text than on the text it was fitted to
+  kDeadChannels,          //
+  kDuplicateChannels,     //
+  kNonFiniteActivations,  // tokens were left out
+  kNonFiniteWeights,      // not quantized
+  kNearOverflow,          // activations or outputs above 3e4; a half ends at 65504
+  kScaleFloor,            //
+  kBlockDiagonal,         // H did not fit the memory
+  kFailedFirstMinor,      // the factorization failed at once: zero or NaN upstream
+  kFailedLateMinor,       // it failed later: rank or rounding
+  kDampingRaised,         //
+  kEigenvalueFloor,       //
+  kRoundingBetter,        //
+  kFallback,              //
+};
+std::string_view trouble_name(Trouble trouble);                         // "few-tokens"
+std::string trouble_text(Trouble trouble, const LinearRecord& linear);  // "64 tokens for 1536 channels: ..."
+std::vector<Trouble> troubles_of(const LinearRecord& linear);
 
 struct PhaseTime {
   std::string name;
@@ -75,7 +113,7 @@ struct RunRecord {
   int64_t output_bytes = 0;    // of all tensors
   double bits_per_weight = 0;  // of the quantized linears, scales and zero points included
 
-  int64_t fallbacks() const;  // linears with status kFallback
+  int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter, kFallback or kSkipped
 };
 
 struct Progress {

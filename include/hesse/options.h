@@ -12,23 +12,35 @@ struct QuantizeOptions {
   std::string model;                      // Hugging Face directory, full precision
   std::string output;                     // directory to make
   std::vector<std::string> calibration;   // UTF-8 text files
+  std::string preset = "balanced";        // where the fields marked * came from: see with_preset()
   int bits = 4;                           // 2, 3, 4 or 8
   int64_t group_size = 128;               // inputs that share a scale; -1: a whole row
   bool symmetric = true;                  // false: a zero point a group, written as gptq_v2
   std::string method = "gptq";            // or "rtn"
-  int64_t samples = 128;                  // calibration windows
+  int64_t samples = 128;                  // * calibration windows
   int64_t length = 512;                   // tokens a window
   bool bos = false;                       // begin every window with the BOS token
   uint64_t seed = 0;                      // which windows are taken when there are more than `samples`
-  double damping = 0.01;                  // lambda / mean diag(H); raised by itself on failure
-  bool act_order = true;                  // columns by diag(H) descending, groups stay contiguous
-  double shift = 0.5;                     // how far targets follow what earlier layers changed; 0 and 0: one stream
-  double residual = 0.5;                  // the same for the drift of the residual stream (o and down)
-  std::string scale_search = "weighted";  // or "minmax"
-  bool positive_scales = false;           // never write negative scales (some loaders might refuse them)
+  double damping = 0.01;                  // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
+  std::string order = "groups";           // * of the columns: "groups", "activation" or "file"
+  int64_t joint = 16;                     // * grids of a group that are judged by solving it; 1: none
+  int64_t sweeps = 4;                     // * passes of descent over scales and codes after the solve
+  double shift = 0.75;                    // * how far targets follow what earlier layers changed; 0 and 0: one stream
+  double residual = 0.75;                 // * the same for the drift of the residual stream (o and down)
+  std::string scale_search = "weighted";  // * or "minmax"
+  bool positive_scales = false;           // * never write negative scales (some loaders might refuse them)
+  std::string on_nonfinite = "stop";      // weights that are not finite: stop before any work, or "skip-module"
+  double max_nonfinite = 0.05;            // share of the tokens that may be left out for values that are not finite
+  double max_early_loss = 0;              // largest loss (LinearRecord::loss) in the first 3 layers; 0: no limit
+  bool strict = false;                    // rounding a linear to nearest in place of solving it is an error
+  double hessian_memory = 0;              // GB for the Hessians of one stage; 0: half of the memory of this machine
   double shard_size = 5.0;                // GB a weight file at most
   bool overwrite = false;                 // replace an output directory that Hesse wrote
   int threads = 0;                        // 0: all processors this process may use
+
+  // Options as "balanced", "fast" (one stream), "best" (twice the windows, more descent) or "classic" (GPTQ as
+  // AutoGPTQ has it) set the fields marked *; every other field as above. Error(kUsage) lists the names.
+  static QuantizeOptions with_preset(const std::string& name);
 
   // Everything that cannot be meant, one sentence each; empty when usable. Does not touch the file system.
   std::vector<std::string> problems() const;
@@ -42,6 +54,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 {
   visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
   visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
+  visit("preset", o.preset, "fast (half the time), balanced, best (up to 3 times), or classic (as AutoGPTQ)");
   visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
   visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row");
   visit("sym", o.symmetric, "one fixed zero point (format gptq); --asym: one a group (format gptq_v2)");
@@ -50,12 +63,19 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("length", o.length, "tokens a calibration window");
   visit("bos", o.bos, "begin every calibration window with the BOS token");
   visit("seed", o.seed, "choice of the windows when the text has more than --samples");
-  visit("damping", o.damping, "lambda as a share of mean diag(H); raised by itself on failure");
-  visit("act-order", o.act_order, "solve columns by falling diag(H); the file stays a plain one");
+  visit("damp", o.damping, "lambda as a share of mean diag(H), raised by itself on failure; auto: by held-out text");
+  visit("order", o.order, "of solving: groups (by their mean diag(H)), activation (columns by diag(H)) or file");
+  visit("joint", o.joint, "grids of a group that are judged by solving the group on each; 1: none");
+  visit("sweeps", o.sweeps, "passes of descent over scales and codes after the solve");
   visit("shift", o.shift, "how far targets follow the inputs of the original model, 0 to 1; both 0: half the time");
   visit("residual", o.residual, "how far o and down follow its residual stream, 0 to 1");
   visit("scale-search", o.scale_search, "weighted (by the pivots of the factor) or minmax");
   visit("positive-scales", o.positive_scales, "never write a negative scale");
+  visit("on-nonfinite", o.on_nonfinite, "NaN or infinity in a weight: stop, or skip-module (that linear stays 16-bit)");
+  visit("max-nonfinite", o.max_nonfinite, "largest share of tokens to leave out for NaN or infinity in activations");
+  visit("max-early-loss", o.max_early_loss, "stop when a linear of the first 3 layers loses more than this; 0: never");
+  visit("strict", o.strict, "an error, not exit code 1, when a linear can only be rounded to nearest");
+  visit("hessian-memory", o.hessian_memory, "GB for the Hessians of one stage; 0: half of this machine's memory");
   visit("shard-size", o.shard_size, "largest weight file, GB");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
   visit("threads", o.threads, "processors to use; 0: all this process may use");

@@ -10,6 +10,8 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "hesse/error.h"
+
 namespace hesse {
 namespace {
 
@@ -69,7 +71,43 @@ void check_calibration(Problems& problems, const QuantizeOptions& o) {
                   "samples x length is {} x {}; must be at most {} tokens", o.samples, o.length, kMaxCalibrationTokens);
 }
 
+void check_trouble(Problems& problems, const QuantizeOptions& o) {
+  problems.unless(one_of(o.on_nonfinite, {"stop", "skip-module"}), "on-nonfinite is '{}'; must be stop or skip-module",
+                  o.on_nonfinite);
+  problems.unless(o.max_nonfinite >= 0 && o.max_nonfinite < 1, "max-nonfinite is {}; must be from 0 to below 1",
+                  o.max_nonfinite);
+  problems.unless(std::isfinite(o.max_early_loss) && o.max_early_loss >= 0,
+                  "max-early-loss is {}; must be 0 (no limit) or above", o.max_early_loss);
+  problems.unless(std::isfinite(o.hessian_memory) && o.hessian_memory >= 0,
+                  "hessian-memory is {} GB; must be 0 (half of the memory) or above", o.hessian_memory);
+}
+
 }  // namespace
+
+// What the presets cost and gain: docs/QUALITY.md.
+QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
+  QuantizeOptions o;
+  o.preset = name;
+  if (name == "fast") {
+    o.shift = o.residual = 0;
+    o.sweeps = 1;
+  } else if (name == "best") {
+    o.samples = 256;
+    o.joint = 32;
+    o.sweeps = 8;
+  } else if (name == "classic") {
+    o.shift = o.residual = 0;
+    o.order = "file";
+    o.joint = 1;
+    o.sweeps = 0;
+    o.scale_search = "minmax";
+    o.positive_scales = true;
+  } else if (name != "balanced") {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("[options] preset is '{}'; must be fast, balanced, best or classic", name));
+  }
+  return o;
+}
 
 std::vector<std::string> QuantizeOptions::problems() const {
   Problems problems;
@@ -79,11 +117,18 @@ std::vector<std::string> QuantizeOptions::problems() const {
                   group_size);
   problems.unless(one_of(method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", method);
   check_calibration(problems, *this);
-  problems.unless(damping > 0 && damping <= 10, "damping is {}; must be above 0 and at most 10", damping);
+  problems.unless(one_of(preset, {"fast", "balanced", "best", "classic"}),
+                  "preset is '{}'; must be fast, balanced, best or classic", preset);
+  problems.unless(damping >= 0 && damping <= 10, "damp is {}; must be auto, or above 0 and at most 10", damping);
   problems.unless(shift >= 0 && shift <= 1, "shift is {}; must be from 0 to 1", shift);
   problems.unless(residual >= 0 && residual <= 1, "residual is {}; must be from 0 to 1", residual);
   problems.unless(one_of(scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
                   scale_search);
+  problems.unless(one_of(order, {"groups", "activation", "file"}), "order is '{}'; must be groups, activation or file",
+                  order);
+  problems.unless(joint >= 1 && joint <= 64, "joint is {}; must be from 1 to 64", joint);
+  problems.unless(sweeps >= 0 && sweeps <= 100, "sweeps is {}; must be from 0 to 100", sweeps);
+  check_trouble(problems, *this);
   problems.unless(std::isfinite(shard_size) && shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
                   shard_size);
   check_threads(problems, threads);

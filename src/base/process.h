@@ -7,8 +7,9 @@
 
 namespace hesse {
 
-int64_t peak_resident_bytes();  // the largest resident set so far
-std::string processor_name();   // as the system tells it, "unknown processor" otherwise
+int64_t peak_resident_bytes();    // the largest resident set so far
+int64_t physical_memory_bytes();  // of this machine, or what a control group leaves this process of it
+std::string processor_name();     // as the system tells it, "unknown processor" otherwise
 
 // Seconds since it was made.
 class Stopwatch {

@@ -24,6 +24,25 @@ std::string value_name(std::string_view name) {
   return "WORD";
 }
 
+// A word that stands for a number.
+struct NumberWord {
+  std::string_view flag, word;
+  double number;
+};
+constexpr NumberWord kNumberWords[] = {{"damp", "auto", 0}};
+
+const NumberWord* number_word(std::string_view flag) {
+  for (const NumberWord& row : kNumberWords) {
+    if (row.flag == flag) return &row;
+  }
+  return nullptr;
+}
+
+std::string number_text(std::string_view flag, double number) {
+  const NumberWord* word = number_word(flag);
+  return word != nullptr && word->number == number ? std::string(word->word) : fmt::format("{}", number);
+}
+
 std::string flag_names(std::string_view name) { return fmt::format("{}--{}", name == "output" ? "-o," : "", name); }
 
 // The whole of `text` as a number; strict, since "12O" and "1e3" for an integer are slips of the hand.
@@ -67,7 +86,9 @@ const std::string kExitCodes =
 std::string spell(std::string_view name, bool field) {
   return fmt::format("--{}", field ? std::string(name) : opposite(name));
 }
-std::string spell(std::string_view name, double field) { return fmt::format("--{} {}", name, field); }
+std::string spell(std::string_view name, double field) {
+  return fmt::format("--{} {}", name, number_text(name, field));
+}
 std::string spell(std::string_view name, int64_t field) { return fmt::format("--{} {}", name, field); }
 std::string spell(std::string_view name, uint64_t field) { return fmt::format("--{} {}", name, field); }
 std::string spell(std::string_view name, const std::string& field) {
@@ -131,8 +152,11 @@ bool Flags::single(const std::string& name, const std::vector<std::string>& valu
 
 template <class Number>
 void Flags::add_number(std::string_view name, Number& field, std::string_view help) {
-  const auto read = [this, &field, flag = fmt::format("--{}", name)](const CLI::results_t& values) {
-    if (single(flag, values) && !read_number(values[0], field)) {
+  const auto read = [this, &field, word = number_word(name),
+                     flag = fmt::format("--{}", name)](const CLI::results_t& values) {
+    if (word != nullptr && values.size() == 1 && values[0] == word->word) {
+      field = static_cast<Number>(word->number);
+    } else if (single(flag, values) && !read_number(values[0], field)) {
       problems_.push_back(fmt::format("{} '{}': expected {}", flag, values[0], expected_number<Number>()));
     }
     return true;
@@ -144,7 +168,10 @@ void Flags::add_number(std::string_view name, Number& field, std::string_view he
 void Flags::add(std::string_view name, int& field, std::string_view help) { add_number(name, field, help); }
 void Flags::add(std::string_view name, int64_t& field, std::string_view help) { add_number(name, field, help); }
 void Flags::add(std::string_view name, uint64_t& field, std::string_view help) { add_number(name, field, help); }
-void Flags::add(std::string_view name, double& field, std::string_view help) { add_number(name, field, help); }
+void Flags::add(std::string_view name, double& field, std::string_view help) {
+  add_number(name, field, help);
+  if (number_word(name) != nullptr) rows_.back().text = fmt::format("{} [{}]", help, number_text(name, field));
+}
 
 void Flags::add(std::string_view name, std::string& field, std::string_view help) {
   const auto read = [this, &field, flag = fmt::format("--{}", name)](const CLI::results_t& values) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <vector>
 
 #include "cli/text.h"
@@ -19,10 +20,26 @@ std::string share_of_rtn(double error, double rtn_error) {
 
 std::string group_name(int64_t group_size) { return group_size == -1 ? "row" : fmt::format("{}", group_size); }
 
-std::vector<std::string> names_with(const RunRecord& record, LinearStatus status) {
+// One line for each trouble: how many linears have it, the first of them, and its sentence.
+std::string troubles_text(const RunRecord& record) {
+  std::map<Trouble, std::vector<const LinearRecord*>> found;
+  for (const LinearRecord& linear : record.linears) {
+    for (const Trouble trouble : troubles_of(linear)) found[trouble].push_back(&linear);
+  }
+  std::string text;
+  for (const auto& [trouble, linears] : found) {
+    const LinearRecord& first = *linears.front();
+    text += fact(std::string(trouble_name(trouble)),
+                 fmt::format("{}, the first {}: {}", counted(static_cast<int64_t>(linears.size()), "linear"),
+                             first.name, trouble_text(trouble, first)));
+  }
+  return text;
+}
+
+std::vector<std::string> names_of_fallbacks(const RunRecord& record) {
   std::vector<std::string> names;
   for (const LinearRecord& linear : record.linears) {
-    if (linear.status == status) names.push_back(linear.name);
+    if (linear.status >= LinearStatus::kRoundingBetter) names.push_back(linear.name);
   }
   return names;
 }
@@ -88,8 +105,8 @@ std::string linear_line(const LinearRecord& linear) {
   }
   if (linear.damping > 0) line += fmt::format("  lambda {:.3g}", linear.damping);
   line += fmt::format("  {}", status_name(linear.status));
-  if (linear.failed_minor > 0) {
-    line += fmt::format(" (not positive definite at minor {} of {})", linear.failed_minor, linear.in);
+  for (const Trouble trouble : troubles_of(linear)) {
+    line += fmt::format("\n    {}: {}", trouble_name(trouble), trouble_text(trouble, linear));
   }
   return line;
 }
@@ -104,13 +121,10 @@ std::string summary_text(const RunRecord& record) {
   text += fact("time", format_duration(record.seconds));
   text += fact("peak memory", format_bytes(record.peak_memory_bytes));
   if (!record.warnings.empty()) text += fact("warnings", fmt::format("{}", record.warnings.size()));
-  const std::vector<std::string> raised = names_with(record, LinearStatus::kDampingRaised);
-  if (!raised.empty()) {
-    text += fact("damping raised", fmt::format("{}: {}", raised.size(), format_list(raised, kNamesInSummary)));
-  }
-  const std::vector<std::string> fallbacks = names_with(record, LinearStatus::kFallback);
+  text += troubles_text(record);
+  const std::vector<std::string> fallbacks = names_of_fallbacks(record);
   text += fact("fallbacks", fallbacks.empty() ? "0"
-                                              : fmt::format("{}, rounded to nearest: {}", fallbacks.size(),
+                                              : fmt::format("{}, not solved: {}", fallbacks.size(),
                                                             format_list(fallbacks, kNamesInSummary)));
   return text;
 }

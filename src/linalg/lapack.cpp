@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "base/checked.h"
 #include "linalg/factor.h"
@@ -15,6 +16,8 @@ void dgemm_(const char* transa, const char* transb, const int* m, const int* n, 
             const int* ldc);
 void dtrsm_(const char* side, const char* uplo, const char* transa, const char* diag, const int* m, const int* n,
             const double* alpha, const double* a, const int* lda, double* b, const int* ldb);
+void dsyev_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
+            const int* lwork, int* info);
 char* openblas_get_config(void);
 char* openblas_get_corename(void);
 }
@@ -51,6 +54,35 @@ FactorOutcome factor_upper(MatrixView<double> h) {
   return {.failed_minor = info > 0 ? info : first_bad_pivot(h)};
 }
 
+int64_t raise_eigenvalues(MatrixView<double> h, double floor) {
+  if (h.rows != h.cols || h.stride != h.cols) {
+    throw Error(ErrorKind::kInternal, fmt::format("[eigenvalues] [{}, {}], stride {}", h.rows, h.cols, h.stride));
+  }
+  const int n = narrow<int>(h.rows, "width of a Hessian");
+  for (int64_t r = 0; r < h.rows; ++r) {
+    for (int64_t c = r; c < h.cols; ++c) {
+      if (!std::isfinite(h(r, c))) return -1;  // LAPACK may never come back from these
+    }
+  }
+  std::vector<double> values(static_cast<size_t>(n)), work(static_cast<size_t>(n) * 34 + 1);
+  const int size = narrow<int>(static_cast<int64_t>(work.size()), "work space");
+  int info = 0;
+  dsyev_("V", "L", &n, h.data, &n, values.data(), work.data(), &size, &info);  // our upper triangle is its lower one
+  if (info != 0) return -1;
+  // Row k of h is now the k-th eigenvector v: the sum of value * v v^T, as a product of rows scaled by value^1/2.
+  int64_t raised = 0;
+  for (int64_t k = 0; k < h.rows; ++k) {
+    double& value = values[static_cast<size_t>(k)];
+    if (!(value >= floor)) ++raised;
+    value = std::sqrt(std::max(value, floor));
+    for (int64_t c = 0; c < h.cols; ++c) h(k, c) *= value;
+  }
+  Matrix<double> product = Matrix<double>::zeros(h.rows, h.cols);
+  gemm_tn_add(h, h, product.view());
+  std::copy_n(product.data(), product.size(), h.data);
+  return raised;
+}
+
 void solve_rows(MatrixView<const double> r, MatrixView<double> rows) {
   if (r.rows != r.cols || rows.cols != r.cols || rows.stride != rows.cols) {
     throw Error(ErrorKind::kInternal,
@@ -64,6 +96,21 @@ void solve_rows(MatrixView<const double> r, MatrixView<double> rows) {
   const double one = 1.0;
   dtrsm_("L", "L", "T", "N", &n, &count, &one, r.data, &lda, rows.data, &n);
   dtrsm_("L", "L", "N", "N", &n, &count, &one, r.data, &lda, rows.data, &n);
+}
+
+void solve_transposed(MatrixView<const double> r, MatrixView<double> columns) {
+  if (r.rows != r.cols || columns.rows != r.rows) {
+    throw Error(ErrorKind::kInternal, fmt::format("[solve] columns [{}, {}] with a factor [{}, {}]", columns.rows,
+                                                  columns.cols, r.rows, r.cols));
+  }
+  if (columns.rows == 0 || columns.cols == 0) return;
+  // Column-major, `columns` is its transpose Z^T and r is R^T, a lower triangle: solve Y^T R = Z^T.
+  const int m = narrow<int>(columns.cols, "columns to solve");
+  const int n = narrow<int>(columns.rows, "width of a factor");
+  const int lda = narrow<int>(r.stride, "stride of a factor");
+  const int ldb = narrow<int>(columns.stride, "stride of columns");
+  const double one = 1.0;
+  dtrsm_("R", "L", "T", "N", &m, &n, &one, r.data, &lda, columns.data, &ldb);
 }
 
 void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {

@@ -9,83 +9,191 @@
 // blocks of columns reach a block through one matrix product, those inside the block one by one.
 #include "quant/gptq.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "hesse/error.h"
+#include "kernels/feedback_kernel.h"
+#include "linalg/factor.h"
 #include "linalg/gemm.h"
+#include "quant/descent.h"
+#include "quant/group_solver.h"
 
 namespace hesse {
 namespace {
 
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kBlockColumns = 64;
+static_assert(kTileRows % kFeedbackLanes == 0);
+
+// Columns [begin, begin + width) in solving order: those of one group.
+struct Segment {
+  int64_t begin;
+  int64_t width;
+  int64_t group;
+};
 
 class TileSolver {
  public:
-  TileSolver(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec, const Grid& grid,
-             Matrix<uint8_t>& codes)
-      : weight_(weight), r_(prepared.factor.view()), order_(prepared.order), spec_(spec), grid_(grid), codes_(codes) {}
+  TileSolver(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
+             const GptqOptions& options, QuantizedLinear& result, int64_t first_row)
+      : weight_(weight),
+        r_(prepared.factor.view()),
+        order_(prepared.order),
+        spec_(spec),
+        group_solver_(spec, options),
+        result_(result),
+        first_row_(first_row),
+        rows_(std::min(kTileRows, weight.rows - first_row)),
+        w_(Matrix<double>::zeros(weight.cols, kTileRows)),
+        error_(Matrix<double>::zeros(weight.cols, kTileRows)) {
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t k = 0; k < weight.cols; ++k)
+        w_(k, row) = static_cast<double>(weight(first_row + row, order_[static_cast<size_t>(k)]));
+    }
+  }
 
-  void solve(int64_t first_row) const {
-    const int64_t rows = std::min(kTileRows, weight_.rows - first_row);
-    Matrix<double> error(weight_.cols, rows);  // [in, rows] e, in solving order
-    Matrix<double> feedback(kBlockColumns, rows);
-    for (int64_t begin = 0; begin < weight_.cols; begin += kBlockColumns) {
-      const int64_t width = std::min(kBlockColumns, weight_.cols - begin);
-      feedback.fill_zero();
-      gemm_tn_add(r_.block(0, begin, begin, width), error.view().block(0, 0, begin, rows),
-                  feedback.view().block(0, 0, width, rows));
-      for (int64_t k = begin; k < begin + width; ++k) {
-        double* sum = feedback.row(k - begin);
-        for (int64_t i = begin; i < k; ++i) add_scaled(r_(i, k), error.row(i), sum, rows);
-        choose_codes(k, first_row, rows, sum, error.row(k));
+  // Scales are in `result` already.
+  void solve_on_grid(int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += kBlockColumns)
+      solve_block(first, std::min(kBlockColumns, end - first));
+  }
+
+  // Scales are found here, when the feedback of all earlier groups is known.
+  void solve_group(const Segment& segment, const GroupBlock& block) {
+    const Matrix<double> feedback = feedback_of(segment.begin, segment.width);
+    Matrix<double> free = feedback.clone();  // [width, rows] t, were nothing in the group rounded
+    solve_transposed(r_.block(segment.begin, segment.begin, segment.width, segment.width), free.view());
+    const double* weights = w_.row(segment.begin);
+    for (int64_t i = 0; i < free.size(); ++i) free.data()[i] += weights[i];
+    const bool jointly = segment.width <= kWidestJointGroup;
+    for (std::vector<double>* v : {&row_w_, &row_f_, &row_t_, &row_error_})
+      v->resize(static_cast<size_t>(segment.width));
+    for (int64_t row = 0; row < rows_; ++row) {
+      copy_column(w_.view().row_range(segment.begin, segment.width), row, row_w_);
+      copy_column(feedback.view(), row, row_f_);
+      copy_column(free.view(), row, row_t_);
+      const GroupChoice choice =
+          jointly ? group_solver_.solve(block, row_w_.data(), row_f_.data(), row_t_.data(), row_error_.data())
+                  : group_solver_.best_grid(block, row_t_.data());
+      result_.scales(segment.group, first_row_ + row) = choice.scale;
+      result_.zeros(segment.group, first_row_ + row) = static_cast<uint8_t>(choice.zero);
+      for (int64_t k = 0; jointly && k < segment.width; ++k)
+        error_(segment.begin + k, row) = row_error_[static_cast<size_t>(k)];
+    }
+    if (!jointly) solve_on_grid(segment.begin, segment.begin + segment.width);
+  }
+
+  void store_codes() const {
+    for (int64_t row = 0; row < rows_; ++row) {
+      const int64_t o = first_row_ + row;
+      for (int64_t k = 0; k < weight_.cols; ++k) {
+        const int64_t column = order_[static_cast<size_t>(k)];
+        const int64_t g = column / spec_.group_width(weight_.cols);
+        const double steps = (w_(k, row) - error_(k, row)) / static_cast<double>(result_.scales(g, o));
+        result_.codes(o, column) = to_code(std::nearbyint(steps) + result_.zeros(g, o), spec_.max_code());
       }
     }
   }
 
  private:
-  static void add_scaled(double factor, const double* from, double* to, int64_t n) {
-    for (int64_t row = 0; row < n; ++row) to[row] += factor * from[row];
+  static void copy_column(MatrixView<const double> m, int64_t column, std::vector<double>& to) {
+    for (int64_t k = 0; k < m.rows; ++k) to[static_cast<size_t>(k)] = m(k, column);
   }
 
-  void choose_codes(int64_t k, int64_t first_row, int64_t rows, const double* sum, double* error) const {
-    const int64_t column = order_[static_cast<size_t>(k)];
-    const int64_t group = column / spec_.group_width(weight_.cols);
-    const float* scales = grid_.scales.row(group) + first_row;
-    const uint8_t* zeros = grid_.zeros.row(group) + first_row;
-    const double pivot = r_(k, k);
-    const double top = spec_.max_code();
-    for (int64_t row = 0; row < rows; ++row) {
-      const double w = static_cast<double>(weight_(first_row + row, column));
-      const double scale = static_cast<double>(scales[row]);
-      const double t = w + sum[row] / pivot;
-      const double code = std::clamp(std::nearbyint(t / scale) + zeros[row], 0.0, top);
-      codes_(first_row + row, column) = static_cast<uint8_t>(code);
-      error[row] = w - scale * (code - zeros[row]);
+  // [width, rows] sum over i < begin of e_i R_ik.
+  Matrix<double> feedback_of(int64_t begin, int64_t width) const {
+    Matrix<double> feedback = Matrix<double>::zeros(width, kTileRows);
+    gemm_tn_add(r_.block(0, begin, begin, width), error_.view().row_range(0, begin), feedback.view());
+    return feedback;
+  }
+
+  void solve_block(int64_t begin, int64_t width) {
+    const Matrix<double> feedback = feedback_of(begin, width);
+    Matrix<double> lower(width, width);
+    Matrix<double> scale(width, kTileRows), zero(width, kTileRows);
+    for (int64_t k = 0; k < width; ++k) {
+      for (int64_t i = 0; i <= k; ++i) lower(k, i) = r_(begin + i, begin + k);
+      const int64_t group = order_[static_cast<size_t>(begin + k)] / spec_.group_width(weight_.cols);
+      for (int64_t row = 0; row < kTileRows; ++row) {
+        const int64_t o = first_row_ + std::min(row, rows_ - 1);
+        scale(k, row) = static_cast<double>(result_.scales(group, o));
+        zero(k, row) = result_.zeros(group, o);
+      }
     }
+    feedback_block({.lower = lower.data(),
+                    .stride = width,
+                    .width = width,
+                    .lanes = kTileRows,
+                    .w = w_.row(begin),
+                    .f = feedback.data(),
+                    .scale = scale.data(),
+                    .zero = zero.data(),
+                    .grid_stride = kTileRows,
+                    .top = static_cast<double>(spec_.max_code()),
+                    .error = error_.row(begin),
+                    .loss = nullptr});
   }
 
   MatrixView<const float> weight_;
   MatrixView<const double> r_;
   const std::vector<int32_t>& order_;
   const LinearSpec& spec_;
-  const Grid& grid_;
-  Matrix<uint8_t>& codes_;
+  GroupSolver group_solver_;
+  QuantizedLinear& result_;
+  int64_t first_row_;
+  int64_t rows_;
+  Matrix<double> w_;                                       // [in, rows] weights, in solving order
+  Matrix<double> error_;                                   // [in, rows] e, in solving order
+  std::vector<double> row_w_, row_f_, row_t_, row_error_;  // [width] one row of a group
 };
+
+std::vector<Segment> segments_of(const std::vector<int32_t>& order, int64_t group_width) {
+  std::vector<Segment> segments;
+  for (int64_t k = 0; k < static_cast<int64_t>(order.size()); ++k) {
+    const int64_t group = order[static_cast<size_t>(k)] / group_width;
+    if (segments.empty() || segments.back().group != group) segments.push_back({k, 0, group});
+    ++segments.back().width;
+  }
+  const int64_t groups = ceil_div(static_cast<int64_t>(order.size()), group_width);
+  if (static_cast<int64_t>(segments.size()) != groups) {
+    throw Error(ErrorKind::kInternal, fmt::format("[gptq] the order of the columns cuts {} groups of {} into {} parts",
+                                                  groups, group_width, segments.size()));
+  }
+  return segments;
+}
 
 }  // namespace
 
 QuantizedLinear solve_gptq(MatrixView<const float> weight, const PreparedHessian* prepared, const LinearSpec& spec,
-                           const GridOptions& options) {
-  Grid grid = find_grid(weight, prepared->importance, spec, options);
-  Matrix<uint8_t> codes(weight.rows, weight.cols);
-  const TileSolver tile(weight, *prepared, spec, grid, codes);
-  parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t i) { tile.solve(i * kTileRows); });
-  return {spec, std::move(codes), std::move(grid.scales), std::move(grid.zeros),
-          contiguous_groups(weight.cols, spec.group_width(weight.cols))};
+                           const GptqOptions& options) {
+  const int64_t width = spec.group_width(weight.cols);
+  const bool known_grid = prepared->kind == ColumnOrder::kActivation;
+  Grid grid{Matrix<float>(spec.groups(weight.cols), weight.rows),
+            Matrix<uint8_t>(spec.groups(weight.cols), weight.rows)};
+  if (known_grid) grid = find_grid(weight, prepared->importance, spec, options.grid);
+  QuantizedLinear result{spec, Matrix<uint8_t>(weight.rows, weight.cols), std::move(grid.scales), std::move(grid.zeros),
+                         contiguous_groups(weight.cols, width)};
+  const std::vector<Segment> segments = known_grid ? std::vector<Segment>() : segments_of(prepared->order, width);
+  std::vector<GroupBlock> blocks;
+  for (const Segment& s : segments)
+    blocks.emplace_back(prepared->factor.view().block(s.begin, s.begin, s.width, s.width));
+  parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
+    TileSolver solver(weight, *prepared, spec, options, result, tile * kTileRows);
+    if (known_grid) {
+      solver.solve_on_grid(0, weight.cols);
+    } else {
+      for (size_t i = 0; i < segments.size(); ++i) solver.solve_group(segments[i], blocks[i]);
+    }
+    solver.store_codes();
+  });
+  if (options.sweeps > 0) descend(weight, *prepared, options, result);
+  return result;
 }
 
 }  // namespace hesse

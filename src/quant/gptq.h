@@ -1,15 +1,15 @@
 // GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022, arXiv:2210.17323) in feedback form: one factor, no inverse.
 #pragma once
 
-#include "quant/grid.h"
+#include "quant/options.h"
 #include "quant/prepared.h"
 #include "quant/spec.h"
 
 namespace hesse {
 
-// weight [out, in]; `prepared` must be factored. Static groups: the grid comes from the original weights, so any column
-// order gives a plain file.
+// weight [out, in]; `prepared` must be factored, with groups of the spec's width when its order is kGroups. No option
+// of the order shows in the file: groups are contiguous and every column is multiplied by the scale of its group.
 QuantizedLinear solve_gptq(MatrixView<const float> weight, const PreparedHessian* prepared, const LinearSpec& spec,
-                           const GridOptions& options);
+                           const GptqOptions& options);
 
 }  // namespace hesse

@@ -5,21 +5,10 @@
 #include <span>
 
 #include "base/matrix.h"
+#include "quant/options.h"
 #include "quant/spec.h"
 
 namespace hesse {
-
-enum class ScaleSearch {
-  kMinMax,    // the grid that just covers the group
-  kWeighted,  // the candidate with the least sum of weight_i * (w_i - q_i)^2
-};
-
-struct GridOptions {
-  ScaleSearch search = ScaleSearch::kWeighted;
-  // Symmetric grids reach 2^(bits-1) steps to one side and one step less to the other. A negative scale turns the long
-  // side to the positive weights, so that the extreme weight of either sign can use code 0.
-  bool negative_scales = true;
-};
 
 struct Grid {
   Matrix<float> scales;   // [groups, out] exactly representable as halves
@@ -28,6 +17,27 @@ struct Grid {
 
 // Scales below this in magnitude are raised to it: a half keeps too few bits there.
 constexpr float kSmallestScale = 1e-5f;
+
+// A candidate for one group of one row. A negative error marks none.
+struct RankedGrid {
+  float scale = kSmallestScale;
+  int zero = 1;
+  float error = -1;  // sum of importance_i * (w_i - q_i)^2
+};
+
+// The best grids of one group, least error first; as many as `best` has room for and candidates exist. kMinMax has one.
+void best_grids(std::span<const float> weight, std::span<const float> importance, const LinearSpec& spec,
+                const GridOptions& options, std::span<RankedGrid> best);
+
+// The nearest half of at least kSmallestScale in magnitude, away from infinity, with the sign kept; for NaN the
+// smallest.
+float storable_scale(float scale);
+
+// A whole number as a code: 0 ... top, 0 for NaN.
+inline uint8_t to_code(double value, int top) {
+  if (!(value > 0)) return 0;
+  return value < top ? static_cast<uint8_t>(value) : static_cast<uint8_t>(top);
+}
 
 // weight [out, in]; importance [in] >= 0, the weights of the search (not used by kMinMax).
 // Scales are rounded to half before they are judged.

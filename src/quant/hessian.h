@@ -3,10 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/matrix.h"
 
 namespace hesse {
+
+// max |x| of each row; infinity for a row with a value that is not finite.
+std::vector<float> row_peaks(MatrixView<const float> x);
 
 struct Hessian {
   Matrix<double> sum;  // [in, in] lower triangle only until finish() has mirrored it
@@ -14,8 +18,10 @@ struct Hessian {
 
   explicit Hessian(int64_t in) : sum(Matrix<double>::zeros(in, in)) {}
   int64_t in() const { return sum.rows(); }
-  void add(MatrixView<const float> x);  // x [tokens, in]
-  void finish();                        // makes `sum` symmetric; call once, after the last add
+  // x [tokens, in], finite. Any magnitude: where float32 products might overflow or vanish they are made in float64.
+  void add(MatrixView<const float> x);
+  void add(const Hessian& other);  // both finished, or neither
+  void finish();                   // makes `sum` symmetric; call once, after the last add
 };
 
 }  // namespace hesse

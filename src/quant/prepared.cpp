@@ -1,6 +1,7 @@
 #include "quant/prepared.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -10,13 +11,45 @@
 namespace hesse {
 namespace {
 
-// Largest diag(H) first: early columns make their error while most others can still absorb it. Ties keep file order.
-std::vector<int32_t> solving_order(const Matrix<double>& h, bool by_diagonal) {
-  std::vector<int32_t> order(static_cast<size_t>(h.rows()));
+std::vector<double> diagonal_of(const Matrix<double>& h) {
+  std::vector<double> diagonal(static_cast<size_t>(h.rows()));
+  for (int64_t i = 0; i < h.rows(); ++i) diagonal[static_cast<size_t>(i)] = h(i, i);
+  return diagonal;
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+// Largest first; ties, and values that are not finite, keep file order.
+std::vector<int32_t> solving_order(const std::vector<double>& diagonal, const PrepareOptions& options) {
+  const int64_t n = static_cast<int64_t>(diagonal.size());
+  std::vector<int32_t> order(diagonal.size());
   std::iota(order.begin(), order.end(), 0);
-  if (by_diagonal) {
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return h(a, a) > h(b, b); });
+  const bool finite = std::all_of(diagonal.begin(), diagonal.end(), [](double d) { return std::isfinite(d); });
+  if (options.order == ColumnOrder::kFile || !finite) return order;
+  const auto larger = [&](int32_t a, int32_t b) {
+    return diagonal[static_cast<size_t>(a)] > diagonal[static_cast<size_t>(b)];
+  };
+  if (options.order == ColumnOrder::kActivation) {
+    std::stable_sort(order.begin(), order.end(), larger);
+    return order;
   }
+  struct Group {
+    std::vector<int32_t> columns;
+    double mean;
+  };
+  std::vector<Group> groups;
+  for (int64_t first = 0; first < n; first += options.group_width) {
+    const int64_t width = std::min(options.group_width, n - first);
+    Group group{{order.begin() + first, order.begin() + first + width}, 0};
+    for (const int32_t i : group.columns) group.mean += diagonal[static_cast<size_t>(i)] / static_cast<double>(width);
+    std::stable_sort(group.columns.begin(), group.columns.end(), larger);
+    groups.push_back(std::move(group));
+  }
+  std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.mean > b.mean; });
+  order.clear();
+  for (const Group& group : groups) order.insert(order.end(), group.columns.begin(), group.columns.end());
   return order;
 }
 
@@ -31,14 +64,78 @@ void fill_upper(const Matrix<double>& h, const std::vector<int32_t>& order, doub
   });
 }
 
+void factor_with_damping(const Matrix<double>& h, double damping, double unit, PreparedHessian& prepared) {
+  Matrix<double> factor(h.rows(), h.rows());
+  for (prepared.damping = damping; prepared.factorizations < kMaxFactorizations;) {
+    prepared.lambda = prepared.damping * unit;
+    fill_upper(h, prepared.order, prepared.lambda, factor);
+    ++prepared.factorizations;
+    const FactorOutcome outcome = factor_upper(factor.view());
+    if (outcome.ok()) {
+      prepared.factor = std::move(factor);
+      return;
+    }
+    if (prepared.failed_minor == 0) prepared.failed_minor = outcome.failed_minor;
+    prepared.damping = std::max(prepared.damping * 10, 1e-6);
+  }
+}
+
+// Only a matrix that is no Gram matrix gets here: one with negative eigenvalues, as rounding or a damaged sum makes it.
+void factor_on_floor(const Matrix<double>& h, double damping, double unit, PreparedHessian& prepared) {
+  if (h.rows() > kWidestEigenvalueFloor) return;
+  prepared.damping = std::max(damping, 1e-6);
+  prepared.lambda = prepared.damping * unit;
+  Matrix<double> raised(h.rows(), h.rows());
+  fill_upper(h, prepared.order, 0, raised);
+  prepared.raised_to_floor = raise_eigenvalues(raised.view(), prepared.lambda);
+  if (prepared.raised_to_floor >= 0 && factor_upper(raised.view()).ok()) {
+    prepared.factor = std::move(raised);
+  } else {
+    prepared.raised_to_floor = 0;
+  }
+}
+
 std::vector<float> relative_importance(const std::vector<double>& squares) {
   const double largest = *std::max_element(squares.begin(), squares.end());
   std::vector<float> importance(squares.size(), 1.0f);
-  if (largest > 0) {
-    std::transform(squares.begin(), squares.end(), importance.begin(),
-                   [&](double s) { return static_cast<float>(s / largest); });
-  }
+  if (!(largest > 0) || !std::isfinite(largest)) return importance;
+  std::transform(squares.begin(), squares.end(), importance.begin(), [&](double s) {
+    return s > 0 ? static_cast<float>(s / largest) : 0.0f;  // no NaN, no negative value
+  });
   return importance;
+}
+
+// Equal channels have equal diagonals, and their product is the same again.
+int64_t count_duplicates(const Matrix<double>& h, const std::vector<double>& diagonal) {
+  constexpr double kEqual = 1e-9;
+  std::vector<int32_t> order(diagonal.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto at = [&](int32_t i) { return diagonal[static_cast<size_t>(i)]; };
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return at(a) < at(b); });
+  int64_t duplicates = 0;
+  for (size_t k = 1; k < order.size(); ++k) {
+    const double d = at(order[k]);
+    if (d > 0 && d - at(order[k - 1]) <= kEqual * d && std::abs(h(order[k], order[k - 1]) - d) <= kEqual * d)
+      ++duplicates;
+  }
+  return duplicates;
+}
+
+HessianFacts facts_of(const PreparedHessian& prepared, const std::vector<double>& diagonal, double mean) {
+  HessianFacts facts;
+  facts.dead_channels = std::count(diagonal.begin(), diagonal.end(), 0.0);
+  facts.duplicate_channels = count_duplicates(prepared.hessian.sum, diagonal);
+  if (mean > 0) facts.peak = *std::max_element(diagonal.begin(), diagonal.end()) / mean;
+  if (!prepared.factored()) return facts;
+  double largest = 0, least = prepared.factor(0, 0);
+  for (int64_t k = 0; k < prepared.factor.rows(); ++k) {
+    const double pivot = prepared.factor(k, k);
+    largest = std::max(largest, pivot);
+    least = std::min(least, pivot);
+    facts.effective_rank += pivot * pivot >= 2 * prepared.lambda ? 1 : 0;
+  }
+  facts.condition = (largest / least) * (largest / least);
+  return facts;
 }
 
 }  // namespace
@@ -46,29 +143,18 @@ std::vector<float> relative_importance(const std::vector<double>& squares) {
 PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options) {
   PreparedHessian prepared(std::move(hessian));
   const Matrix<double>& h = prepared.hessian.sum;
-  const int64_t n = h.rows();
-  std::vector<double> diagonal(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) diagonal[static_cast<size_t>(i)] = h(i, i);
-  prepared.dead_channels = std::count(diagonal.begin(), diagonal.end(), 0.0);
-  prepared.order = solving_order(h, options.act_order);
-
-  // A Hessian of zeros has no scale of its own: any lambda > 0 then means round-to-nearest.
-  const double mean = std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(n);
-  const double unit = mean > 0 ? mean : 1.0;
-  prepared.damping = options.damping;
-  Matrix<double> factor(n, n);
-  while (prepared.factorizations < kMaxFactorizations) {
-    fill_upper(h, prepared.order, prepared.damping * unit, factor);
-    ++prepared.factorizations;
-    const FactorOutcome outcome = factor_upper(factor.view());
-    if (outcome.ok()) {
-      prepared.factor = std::move(factor);
-      break;
-    }
-    if (prepared.failed_minor == 0) prepared.failed_minor = outcome.failed_minor;
-    prepared.damping = std::max(prepared.damping * 10, 1e-6);
+  std::vector<double> diagonal = diagonal_of(h);
+  const double mean = mean_of(diagonal);
+  prepared.order = solving_order(diagonal, options);
+  prepared.kind = options.order;
+  if (std::isfinite(mean)) {
+    // A Hessian of zeros has no scale of its own: any lambda > 0 then means round-to-nearest.
+    const double unit = mean > 0 ? mean : 1.0;
+    factor_with_damping(h, options.damping, unit, prepared);
+    if (!prepared.factored()) factor_on_floor(h, options.damping, unit, prepared);
+    prepared.facts = facts_of(prepared, diagonal, mean);
   }
-  for (int64_t k = 0; prepared.factored() && k < n; ++k) {
+  for (int64_t k = 0; prepared.factored() && k < h.rows(); ++k) {
     const double pivot = prepared.factor(k, k);
     diagonal[static_cast<size_t>(prepared.order[static_cast<size_t>(k)])] = pivot * pivot;
   }

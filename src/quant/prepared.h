@@ -1,4 +1,5 @@
-// What one Hessian gives to all linears that share it: the order of the columns, the factor and its pivots.
+// What one Hessian gives to all linears that share it: the order of the columns, the factor, its pivots, and what they
+// say about the calibration.
 #pragma once
 
 #include <cstdint>
@@ -6,31 +7,47 @@
 
 #include "base/matrix.h"
 #include "quant/hessian.h"
+#include "quant/options.h"
 
 namespace hesse {
 
 struct PrepareOptions {
   double damping = 0.01;  // lambda / mean diag(H)
-  bool act_order = true;  // columns by falling diag(H); else in the order of the file
+  ColumnOrder order = ColumnOrder::kGroups;
+  int64_t group_width = 128;  // for kGroups
+};
+
+// Why one layer is not like another.
+struct HessianFacts {
+  int64_t dead_channels = 0;       // H_ii = 0: these inputs were zero in every token
+  int64_t duplicate_channels = 0;  // channels equal to one before them in every token
+  double peak = 0;                 // largest / mean diag(H)
+  int64_t effective_rank = 0;      // pivots R_kk^2 of at least 2 lambda: directions that outweigh the damping
+  double condition = 0;            // (largest / least R_kk)^2, a lower bound for the condition of H + lambda I
 };
 
 struct PreparedHessian {
-  Hessian hessian;                // as collected; E H E^T is measured with it
-  std::vector<int32_t> order;     // [in] order[k] is the k-th column to be solved
+  Hessian hessian;             // as collected; E H E^T is measured with it
+  std::vector<int32_t> order;  // [in] order[k] is the k-th column to be solved
+  ColumnOrder kind = ColumnOrder::kGroups;
   Matrix<double> factor;          // [in, in] upper R in solving order, H + lambda I = R R^T; empty after a fallback
   std::vector<float> importance;  // [in] in file order: R_kk^2 over the largest, or diag(H) likewise after a fallback
   double damping = 0;             // lambda / mean diag(H) that was used
+  double lambda = 0;              // added to diag(H)
   int factorizations = 0;
-  int64_t failed_minor = 0;   // at the first failure; 0: none
-  int64_t dead_channels = 0;  // H_ii = 0
+  int64_t failed_minor = 0;     // at the first failure; 0: none
+  int64_t raised_to_floor = 0;  // eigenvalues that the factor takes for larger than they are; 0 when none was needed
+  HessianFacts facts;
 
   explicit PreparedHessian(Hessian h) : hessian(std::move(h)) {}
   bool factored() const { return !factor.empty(); }
 };
 
 // Orders and factors. A failed factorization is tried again with ten times the lambda, up to kMaxFactorizations in all;
-// then the result has no factor and the solver rounds to nearest. `hessian` must be finished and finite.
+// then, up to kWidestEigenvalueFloor, all eigenvalues of H below lambda are raised to it. What still has no factor
+// (values that are not finite) leaves the solver to round to nearest. `hessian` must be finished.
 constexpr int kMaxFactorizations = 5;
+constexpr int64_t kWidestEigenvalueFloor = 2048;
 PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options);
 
 }  // namespace hesse

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "hesse/error.h"
 #include "linalg/gemm.h"
 #include "quant/gptq.h"
+#include "quant/grid.h"
 #include "quant/rtn.h"
 
 namespace hesse {
@@ -22,6 +24,8 @@ constexpr std::array<Solver, 2> kSolvers{{
     {"gptq", true, solve_gptq},
     {"rtn", false, solve_rtn},
 }};
+
+const GptqOptions kPlainRounding{.grid = {.search = ScaleSearch::kMinMax, .negative_scales = false}};
 
 Matrix<float> error_of(MatrixView<const float> weight, const QuantizedLinear& linear) {
   Matrix<float> error = dequantize(linear);
@@ -78,21 +82,68 @@ double quadratic_loss(MatrixView<const float> error, const Matrix<double>& h) {
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-SolveOutcome solve_linear(const Solver& chosen, MatrixView<const float> weight, const PreparedHessian* prepared,
-                          const LinearSpec& spec, const GridOptions& options) {
-  SolveOutcome outcome;
-  outcome.fallback = chosen.needs_hessian && !prepared->factored();
-  outcome.linear =
-      outcome.fallback ? solve_rtn(weight, prepared, spec, options) : chosen.solve(weight, prepared, spec, options);
-  outcome.clip_rate = clip_rate(weight, outcome.linear);
-  if (prepared != nullptr) {
-    const Matrix<double>& h = prepared->hessian.sum;
-    const QuantizedLinear rounded =
-        solve_rtn(weight, nullptr, spec, {.search = ScaleSearch::kMinMax, .negative_scales = false});
-    outcome.loss = quadratic_loss(error_of(weight, outcome.linear).view(), h);
-    outcome.rtn_loss = quadratic_loss(error_of(weight, rounded).view(), h);
-    outcome.energy = quadratic_loss(weight, h);
+namespace {
+
+int64_t count_floored_scales(MatrixView<const float> weight, const QuantizedLinear& linear) {
+  const int64_t width = linear.spec.group_width(weight.cols);
+  int64_t floored = 0;
+  for (int64_t g = 0; g < linear.scales.rows(); ++g) {
+    const int64_t first = g * width;
+    const int64_t count = std::min(width, weight.cols - first);
+    for (int64_t row = 0; row < weight.rows; ++row) {
+      if (std::abs(linear.scales(g, row)) > kSmallestScale) continue;
+      const float* w = weight.row(row) + first;
+      floored += std::any_of(w, w + count, [](float value) { return value != 0; }) ? 1 : 0;
+    }
   }
+  return floored;
+}
+
+// Replaces the answer of `outcome` by `candidate` where that loses less. NaN loses to everything.
+void keep_better(MatrixView<const float> weight, const Matrix<double>& h, QuantizedLinear candidate,
+                 SolveOutcome& outcome) {
+  const double loss = quadratic_loss(error_of(weight, candidate).view(), h);
+  if (outcome.loss <= loss || std::isnan(loss)) return;
+  outcome.linear = std::move(candidate);
+  outcome.loss = loss;
+}
+
+void measure(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
+             SolveOutcome& outcome) {
+  const Matrix<double>& h = prepared.hessian.sum;
+  outcome.loss = quadratic_loss(error_of(weight, outcome.linear).view(), h);
+  outcome.energy = quadratic_loss(weight, h);
+  const QuantizedLinear rounded = solve_rtn(weight, nullptr, spec, kPlainRounding);
+  outcome.rtn_loss = quadratic_loss(error_of(weight, rounded).view(), h);
+}
+
+// The best of two ways of rounding, where the answer of a solver is worse than the plain one.
+void replace_by_rounding(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
+                         const GptqOptions& options, SolveOutcome& outcome) {
+  if (outcome.route == SolveRoute::kSolved) outcome.route = SolveRoute::kRoundingBetter;
+  keep_better(weight, prepared.hessian.sum, solve_rtn(weight, &prepared, spec, options), outcome);
+  keep_better(weight, prepared.hessian.sum, solve_rtn(weight, nullptr, spec, kPlainRounding), outcome);
+}
+
+}  // namespace
+
+SolveOutcome solve_linear(const Solver& chosen, MatrixView<const float> weight, const PreparedHessian* prepared,
+                          const LinearSpec& spec, const GptqOptions& options) {
+  SolveOutcome outcome;
+  const bool solvable = !chosen.needs_hessian || prepared->factored();
+  outcome.route = solvable ? SolveRoute::kSolved : SolveRoute::kNoFactor;
+  outcome.linear =
+      solvable ? chosen.solve(weight, prepared, spec, options) : solve_rtn(weight, prepared, spec, options);
+  if (prepared != nullptr) {
+    measure(weight, *prepared, spec, outcome);
+    const bool worse = !(outcome.loss <= outcome.rtn_loss);
+    if (chosen.needs_hessian && worse) replace_by_rounding(weight, *prepared, spec, options, outcome);
+    for (double* loss : {&outcome.loss, &outcome.rtn_loss, &outcome.energy}) {
+      if (!std::isfinite(*loss)) *loss = -1;
+    }
+  }
+  outcome.clip_rate = clip_rate(weight, outcome.linear);
+  outcome.floored_scales = count_floored_scales(weight, outcome.linear);
   return outcome;
 }
 

@@ -58,13 +58,14 @@ void OutputDrift::add(MatrixView<const float> x, MatrixView<const float> x_quant
   const float residual = static_cast<float>(options_.residual);
   for_each_tile(y.rows(), [&](int64_t first, int64_t rows) {
     for (int64_t r = first; r < first + rows; ++r) {
-      for (int64_t c = 0; c < y.cols(); ++c) y(r, c) = shift * y(r, c) + residual * (h(r, c) - h_quantized(r, c));
+      for (int64_t c = 0; c < y.cols(); ++c) y(r, c) *= shift;
+      for (int64_t c = 0; residual != 0 && c < y.cols(); ++c) y(r, c) += residual * (h(r, c) - h_quantized(r, c));
     }
   });
   add_product_tn(y.view(), x_quantized, sum_.view());
 }
 
-Matrix<float> shifted_target(MatrixView<const float> weight, const Matrix<double>& correction,
+Matrix<float> shifted_target(MatrixView<const float> weight, MatrixView<const double> correction,
                              const PreparedHessian& prepared) {
   Matrix<float> target(weight.rows, weight.cols);
   for_each_tile(weight.rows, [&](int64_t first, int64_t rows) {

@@ -9,15 +9,10 @@
 #pragma once
 
 #include "base/matrix.h"
+#include "quant/options.h"
 #include "quant/prepared.h"
 
 namespace hesse {
-
-struct ShiftOptions {
-  double shift = 0.5;     // 0 ... 1
-  double residual = 0.5;  // 0 ... 1
-  bool any() const { return shift != 0 || residual != 0; }
-};
 
 // The first term alone, for linears that share an input: sums the drift of the input once for all of them.
 class InputDrift {
@@ -31,12 +26,14 @@ class InputDrift {
   Matrix<double> cross_;  // [in, in] sum (x - x~) x~^T
 };
 
-// Both terms, for one linear that writes into the residual stream. `weight` [out, in] is used until the last add().
+// Both terms, for one linear; the second only where it writes into the residual stream (residual = 0 elsewhere).
+// `weight` [out, in] is used until the last add().
 class OutputDrift {
  public:
   OutputDrift(MatrixView<const float> weight, const ShiftOptions& options)
       : weight_(weight), options_(options), sum_(Matrix<double>::zeros(weight.rows, weight.cols)) {}
-  // Inputs [tokens, in] and residual streams [tokens, out] of one batch, original and quantized.
+  // Inputs [tokens, in] and residual streams [tokens, out] of one batch, original and quantized; h is not looked at
+  // with residual = 0.
   void add(MatrixView<const float> x, MatrixView<const float> x_quantized, MatrixView<const float> h,
            MatrixView<const float> h_quantized);
   const Matrix<double>& correction() const { return sum_; }  // N [out, in]
@@ -48,7 +45,7 @@ class OutputDrift {
 };
 
 // W* [out, in] from N; W itself when the Hessian could not be factored.
-Matrix<float> shifted_target(MatrixView<const float> weight, const Matrix<double>& correction,
+Matrix<float> shifted_target(MatrixView<const float> weight, MatrixView<const double> correction,
                              const PreparedHessian& prepared);
 
 }  // namespace hesse

@@ -1,6 +1,7 @@
 // The record of a run: what it counts, and hesse-run.json.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "io/json.h"
 #include "report/report.h"
@@ -14,15 +15,21 @@ std::string_view status_name(LinearStatus status) {
       return "ok";
     case LinearStatus::kDampingRaised:
       return "damping-raised";
+    case LinearStatus::kEigenvalueFloor:
+      return "eigenvalue-floor";
+    case LinearStatus::kRoundingBetter:
+      return "rounding-better";
     case LinearStatus::kFallback:
       return "fallback";
+    case LinearStatus::kSkipped:
+      return "skipped";
   }
   return "unknown";
 }
 
 int64_t RunRecord::fallbacks() const {
   return std::count_if(linears.begin(), linears.end(),
-                       [](const LinearRecord& linear) { return linear.status == LinearStatus::kFallback; });
+                       [](const LinearRecord& linear) { return linear.status >= LinearStatus::kRoundingBetter; });
 }
 
 double mean_relative_error(const RunRecord& record) {
@@ -104,13 +111,21 @@ Json inputs_json(const RunRecord& record) {
   return files;
 }
 
+// How many linears have each trouble; those that none has are left out.
+Json troubles_json(const RunRecord& record) {
+  std::map<Trouble, int64_t> counts;
+  for (const LinearRecord& linear : record.linears) {
+    for (const Trouble trouble : troubles_of(linear)) ++counts[trouble];
+  }
+  Json object = Json::object();
+  for (const auto& [trouble, count] : counts) object.set(std::string(trouble_name(trouble)), count);
+  return object;
+}
+
 Json result_json(const RunRecord& record) {
-  const auto raised = std::count_if(record.linears.begin(), record.linears.end(), [](const LinearRecord& linear) {
-    return linear.status == LinearStatus::kDampingRaised;
-  });
   return Json::Object{{"linears", static_cast<int64_t>(record.linears.size())},
                       {"fallbacks", record.fallbacks()},
-                      {"damping_raised", static_cast<int64_t>(raised)},
+                      {"troubles", troubles_json(record)},
                       {"mean_relative_error", measured(mean_relative_error(record))},
                       {"bits_per_weight", record.bits_per_weight},
                       {"output_bytes", record.output_bytes}};
@@ -126,6 +141,8 @@ Json cost_json(const RunRecord& record) {
 }
 
 Json linear_json(const LinearRecord& linear) {
+  Json troubles = Json::array();
+  for (const Trouble trouble : troubles_of(linear)) troubles.push_back(std::string(trouble_name(trouble)));
   return Json::Object{{"name", text(linear.name)},
                       {"layer", linear.layer},
                       {"out", linear.out},
@@ -134,15 +151,27 @@ Json linear_json(const LinearRecord& linear) {
                       {"group_size", linear.group_size},
                       {"symmetric", linear.symmetric},
                       {"status", std::string(status_name(linear.status))},
+                      {"troubles", std::move(troubles)},
                       {"loss", measured(linear.loss)},
                       {"relative_error", measured(linear.relative_error)},
                       {"rtn_relative_error", measured(linear.rtn_relative_error)},
+                      {"fit_error", measured(linear.fit_error)},
+                      {"held_out_error", measured(linear.held_out_error)},
                       {"damping", linear.damping},
                       {"factorizations", linear.factorizations},
                       {"failed_minor", linear.failed_minor},
-                      {"dead_channels", linear.dead_channels},
-                      {"clip_rate", linear.clip_rate},
                       {"tokens", linear.tokens},
+                      {"tokens_left_out", linear.tokens_left_out},
+                      {"hessian_blocks", linear.hessian_blocks},
+                      {"effective_rank", linear.effective_rank},
+                      {"condition", linear.condition},
+                      {"peak_diagonal", linear.peak_diagonal},
+                      {"dead_channels", linear.dead_channels},
+                      {"duplicate_channels", linear.duplicate_channels},
+                      {"largest_activation", measured(linear.largest_activation)},
+                      {"largest_output", measured(linear.largest_output)},
+                      {"floored_scales", linear.floored_scales},
+                      {"clip_rate", linear.clip_rate},
                       {"seconds", linear.seconds}};
 }
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/process.h"
 #include "hesse/error.h"
 #include "plan/group_sizes.h"
 
@@ -11,6 +12,19 @@ namespace hesse {
 namespace {
 
 namespace fs = std::filesystem;
+
+GptqOptions gptq_options(const QuantizeOptions& options) {
+  GptqOptions gptq{.damping = options.damping,
+                   .joint_candidates = static_cast<int>(options.joint),
+                   .sweeps = static_cast<int>(options.sweeps),
+                   .targets = {.shift = options.shift, .residual = options.residual}};
+  gptq.grid = {.search = options.scale_search == "minmax" ? ScaleSearch::kMinMax : ScaleSearch::kWeighted,
+               .negative_scales = !options.positive_scales};
+  gptq.order = options.order == "file"         ? ColumnOrder::kFile
+               : options.order == "activation" ? ColumnOrder::kActivation
+                                               : ColumnOrder::kGroups;
+  return gptq;
+}
 
 // A linear that the format cannot store stops the run here, with the sizes that would do.
 void require_storable(const Job& job) {
@@ -38,8 +52,8 @@ void read_calibration(Job& job) {
   for (const StageShape& stage : job.stages) widest = std::max(widest, stage.in());
   if (tokens < widest) {
     job.notes.push_back(
-        fmt::format("{} calibration tokens for linears of {} inputs: the Hessian is rank-deficient and "
-                    "rests on its damping; more text would help",
+        fmt::format("{} tokens for {} channels: the Hessian of the widest linears is rank-deficient and rests on its "
+                    "damping; more calibration text would help",
                     tokens, widest));
   }
   if (options.length > job.model->config().max_positions) {
@@ -55,6 +69,10 @@ Job prepare_job(const QuantizeOptions& options) {
   job.options = options;
   job.solver = &solver(options.method);
   job.spec = {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric};
+  job.gptq = gptq_options(options);
+  constexpr double kBytesPerGb = 1e9;
+  job.hessian_memory_bytes = options.hessian_memory > 0 ? static_cast<int64_t>(options.hessian_memory * kBytesPerGb)
+                                                        : physical_memory_bytes() / 2;
   job.format = &export_format(options.symmetric ? "gptq" : "gptq_v2");
   job.model_directory = options.model;
   job.config_json = read_config_json(job.model_directory);

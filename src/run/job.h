@@ -29,7 +29,9 @@ struct Job {
   const ExportFormat* format = nullptr;
   const Solver* solver = nullptr;
   LinearSpec spec;
-  std::vector<std::string> notes;  // what the user should know
+  GptqOptions gptq;
+  int64_t hessian_memory_bytes = 0;  // for the Hessians of one stage and their factors
+  std::vector<std::string> notes;    // what the user should know
 };
 
 // Reads and checks model, tokenizer and calibration text. Error(kBadInput) or Error(kUsage) for whatever would stop the

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/matrix.h"
 #include "hesse/events.h"
-#include "model/block.h"
 #include "run/job.h"
+#include "run/streams.h"
 
 namespace hesse {
 
@@ -39,18 +37,8 @@ class PhaseClock {
 struct LayerEvents {
   std::function<void(const LinearRecord&, const QuantizedLinear&)> solved;
   std::function<void(double share)> progress;  // of this layer, 0 ... 1; may throw to stop
-};
-
-// One pass of the calibration tokens through the model.
-struct Stream {
-  Matrix<float> h;  // [tokens, hidden] the residual stream in front of the next layer
-  Matrix<float> x;  // [tokens, in] the input of the next stage, while a layer is under way
-};
-
-// The stream behind the quantized layers, and that of the original model where targets follow it.
-struct Streams {
-  Stream quantized;
-  std::optional<Stream> original;
+  // Tokens with values that are not finite were left out in front of a stage; where the first of them lies.
+  std::function<void(const std::string& what)> unusable_tokens;
 };
 
 // Quantizes the linears of `layer` in the order of their stages and carries the streams through it: each stage is

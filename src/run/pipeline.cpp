@@ -58,8 +58,33 @@ class Run {
                   writer_.write(record.name, linear);
                   record_.linears.push_back(record);
                   listener_.on_linear(record);
+                  judge(record);
                 },
-            .progress = [this, layer](double share) { tell_progress(layer, share); }};
+            .progress = [this, layer](double share) { tell_progress(layer, share); },
+            .unusable_tokens =
+                [this](const std::string& what) {
+                  // The first says where it begins; behind it the same tokens are bad nearly everywhere.
+                  if (std::exchange(told_of_unusable_tokens_, true)) return;
+                  record_.warnings.push_back(what);
+                  listener_.on_warning(what);
+                }};
+  }
+
+  // What the user wants a run to stop for.
+  void judge(const LinearRecord& record) const {
+    if (job_.options.strict && record.status >= LinearStatus::kRoundingBetter) {
+      throw Error(ErrorKind::kBadInput,
+                  fmt::format("[strict] '{}': {}", record.name, trouble_text(troubles_of(record).back(), record)));
+    }
+    constexpr int64_t kEarlyLayers = 3;
+    const double limit = job_.options.max_early_loss;
+    if (limit > 0 && record.layer < kEarlyLayers && record.loss > limit) {
+      throw Error(
+          ErrorKind::kBadInput,
+          fmt::format("[early loss] '{}' loses {:.4g}, more than --max-early-loss {}: wrong calibration text or "
+                      "tokenizer, too few tokens, or too few bits",
+                      record.name, record.loss, limit));
+    }
   }
 
   // Also the place where a run stops when it is asked to.
@@ -92,6 +117,7 @@ class Run {
   PhaseClock clock_;
   Stopwatch watch_;
   RunRecord record_;
+  bool told_of_unusable_tokens_ = false;
 };
 
 }  // namespace

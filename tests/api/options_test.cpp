@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "hesse/error.h"
+
 namespace hesse {
 namespace {
 
@@ -63,23 +65,51 @@ TEST(QuantizeOptions, EveryProblemIsToldAtOnce) {
   o.method = "awq";
   o.samples = 0;
   o.length = 1;
-  o.damping = 0;
+  o.damping = -1;
   o.scale_search = "mse";
   o.shard_size = 0;
   o.threads = -1;
   EXPECT_THAT(o.problems(), SizeIs(11));  // nine of these, the model and the output; awq may not need a text
 }
 
+TEST(QuantizeOptions, PresetsAreUsableAndDiffer) {
+  for (const char* name : {"fast", "balanced", "best", "classic"}) {
+    QuantizeOptions o = QuantizeOptions::with_preset(name);
+    EXPECT_EQ(o.preset, name);
+    o.model = "model";
+    o.output = "out";
+    o.calibration = {"text.txt"};
+    EXPECT_THAT(o.problems(), IsEmpty()) << name;
+  }
+  EXPECT_EQ(QuantizeOptions::with_preset("fast").shift, 0);
+  EXPECT_EQ(QuantizeOptions::with_preset("classic").order, "file");
+  EXPECT_GT(QuantizeOptions::with_preset("best").samples, QuantizeOptions().samples);
+  EXPECT_THROW(QuantizeOptions::with_preset("quick"), Error);
+}
+
 TEST(QuantizeOptions, EachFieldIsChecked) {
   const QuantizeOptions usable = usable_quantize();
+  expect_problem(usable, "preset", [](auto& o) { o.preset = "quick"; });
+  expect_problem(usable, "order", [](auto& o) { o.order = "random"; });
+  expect_problem(usable, "on-nonfinite", [](auto& o) { o.on_nonfinite = "ignore"; });
+  for (const int64_t joint : {int64_t{0}, int64_t{65}})
+    expect_problem(usable, "joint", [=](auto& o) { o.joint = joint; });
+  for (const int64_t n : {int64_t{-1}, int64_t{101}}) expect_problem(usable, "sweeps", [=](auto& o) { o.sweeps = n; });
+  for (const double share : {-0.1, 1.0, kNan}) {
+    expect_problem(usable, "max-nonfinite", [=](auto& o) { o.max_nonfinite = share; });
+  }
+  for (const double value : {-1.0, kNan, kInf}) {
+    expect_problem(usable, "max-early-loss", [=](auto& o) { o.max_early_loss = value; });
+    expect_problem(usable, "hessian-memory", [=](auto& o) { o.hessian_memory = value; });
+  }
   for (const int bits : {-4, 0, 1, 5, 6, 7, 9, 16}) {
     expect_problem(usable, "bits", [=](auto& o) { o.bits = bits; });
   }
   for (const int64_t size : {std::numeric_limits<int64_t>::min(), int64_t{-2}, int64_t{0}}) {
     expect_problem(usable, "group-size", [=](auto& o) { o.group_size = size; });
   }
-  for (const double damping : {0.0, -0.01, 10.5, kNan, kInf}) {
-    expect_problem(usable, "damping", [=](auto& o) { o.damping = damping; });
+  for (const double damping : {-0.01, 10.5, kNan, kInf}) {
+    expect_problem(usable, "damp", [=](auto& o) { o.damping = damping; });
   }
   for (const double size : {0.0, -1.0, 0.0001, kNan, kInf}) {
     expect_problem(usable, "shard-size", [=](auto& o) { o.shard_size = size; });
@@ -166,7 +196,7 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 19);
+  EXPECT_EQ(count(QuantizeOptions()), 27);
   EXPECT_EQ(count(EvalOptions()), 6);
   EXPECT_EQ(count(GenerateOptions()), 6);
 }

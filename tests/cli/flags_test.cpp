@@ -65,7 +65,7 @@ TEST(Flags, WithoutFlagsEveryDefaultStays) {
 TEST(Flags, EachTypeIsRead) {
   const auto o = parse<QuantizeOptions>(
       "M --output O --calib a b --bits 3 --group-size -1 --asym --method rtn --calib c --seed 18446744073709551615 "
-      "--damping 2.5e-3 --no-act-order --bos --shard-size=0.5 --threads 2");
+      "--damp 2.5e-3 --order file --sweeps 7 --positive-scales --bos --shard-size=0.5 --threads 2");
   EXPECT_EQ(o.output, "O");
   EXPECT_THAT(o.calibration, ElementsAre("a", "b", "c"));
   EXPECT_EQ(o.bits, 3);
@@ -74,7 +74,9 @@ TEST(Flags, EachTypeIsRead) {
   EXPECT_EQ(o.method, "rtn");
   EXPECT_EQ(o.seed, 18446744073709551615u);
   EXPECT_EQ(o.damping, 2.5e-3);
-  EXPECT_FALSE(o.act_order);
+  EXPECT_EQ(o.order, "file");
+  EXPECT_EQ(o.sweeps, 7);
+  EXPECT_TRUE(o.positive_scales);
   EXPECT_TRUE(o.bos);
   EXPECT_EQ(o.shard_size, 0.5);
   EXPECT_EQ(o.threads, 2);
@@ -87,7 +89,8 @@ TEST(Flags, SpellingParsesBack) {
   o.output = "O";
   o.calibration = {"a", "b"};
   o.symmetric = false;
-  o.act_order = false;
+  o.order = "activation";
+  o.strict = true;
   o.positive_scales = true;
   o.damping = 0.1 + 0.2;
   o.seed = 18446744073709551615u;
@@ -95,6 +98,13 @@ TEST(Flags, SpellingParsesBack) {
   for (const std::string& flag : echo(o)) words += ' ' + flag;
   EXPECT_EQ(echo(parse<QuantizeOptions>(words)), echo(o));
   EXPECT_EQ(spell("prompt", std::string("it's [a] b")), "--prompt 'it'\\''s [a] b'");
+}
+
+TEST(Flags, AWordStandsForANumber) {
+  EXPECT_EQ(parse<QuantizeOptions>("M --damp auto").damping, 0);
+  EXPECT_EQ(spell("damp", 0.0), "--damp auto");
+  EXPECT_EQ(spell("damp", 0.05), "--damp 0.05");
+  EXPECT_EQ(spell("shift", 0.0), "--shift 0");
 }
 
 TEST(Flags, TheLastArgumentIsTheModelEvenAfterAList) {
@@ -120,9 +130,9 @@ TEST(Flags, PromptsAreTakenAsTheyAre) {
 }
 
 TEST(Flags, BadValuesAreCollected) {
-  EXPECT_THAT(refusal("M --bits four --seed -1 --damping 0,1 --threads 99999999999 --samples 1e3 --length 4.0"),
+  EXPECT_THAT(refusal("M --bits four --seed -1 --damp 0,1 --threads 99999999999 --samples 1e3 --length 4.0"),
               testing::UnorderedElementsAre(HasSubstr("--bits 'four'"), HasSubstr("--seed '-1'"),
-                                            HasSubstr("--damping '0,1'"), HasSubstr("--threads '99999999999'"),
+                                            HasSubstr("--damp '0,1'"), HasSubstr("--threads '99999999999'"),
                                             HasSubstr("--samples '1e3'"), HasSubstr("--length '4.0'")));
   EXPECT_THAT(refusal("M --bits 4 --bits 3"), ElementsAre("--bits is given 2 times"));
   EXPECT_THAT(refusal("M --calib --bits 4"), ElementsAre("--calib needs a value before --bits"));

@@ -39,9 +39,11 @@ TEST(RunLog, LineOfALinear) {
   LinearRecord fallback = linear("a.q_proj", LinearStatus::kFallback);
   fallback.failed_minor = 17;
   fallback.group_size = -1;
-  EXPECT_EQ(linear_line(fallback),
-            "a.q_proj  4 bits/row  error 0.4 %, keeps 20 % of RTN's error  lambda 0.01  fallback "
-            "(not positive definite at minor 17 of 768)");
+  EXPECT_EQ(
+      linear_line(fallback),
+      "a.q_proj  4 bits/row  error 0.4 %, keeps 20 % of RTN's error  lambda 0.01  fallback\n"
+      "    failed-late-minor: the factorization failed at minor 17 of 768: too few or too similar tokens, or rounding\n"
+      "    fallback: the Hessian has no factor; rounded to nearest");
 }
 
 TEST(RunLog, WithoutCalibrationNoErrorIsInvented) {
@@ -69,10 +71,17 @@ TEST(RunLog, SummaryEndsWithTheNamesOfFallbacks) {
   RunRecord record = record_of_a_run();
   record.warnings = {"w"};
   record.linears[0].status = LinearStatus::kDampingRaised;
+  record.linears[0].factorizations = 3;
+  record.linears[1].tokens = 64;
   for (int i = 0; i < 10; ++i) record.linears.push_back(linear(fmt::format("b{}", i), LinearStatus::kFallback));
   const std::string text = summary_text(record);
-  EXPECT_NE(text.find("warnings        1\ndamping raised  1: a.q_proj\n"), std::string::npos) << text;
-  EXPECT_TRUE(text.ends_with("fallbacks       10, rounded to nearest: b0, b1, b2, b3, b4, b5, b6, b7 and 2 more\n"));
+  for (const char* line :
+       {"warnings        1\n", "few-tokens      1 linear, the first a.k_proj: 64 tokens for 768 channels: ",
+        "damping-raised  1 linear, the first a.q_proj: lambda was raised 2 times, to 0.01 of mean diag(H)\n",
+        "fallback        10 linears, the first b0: "}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
+  EXPECT_TRUE(text.ends_with("fallbacks       10, not solved: b0, b1, b2, b3, b4, b5, b6, b7 and 2 more\n")) << text;
 }
 
 // Standard error is no terminal in a test run with redirected output: captured here, it must be plain lines.

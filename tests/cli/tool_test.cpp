@@ -67,7 +67,7 @@ TEST(Tool, HelpNamesEveryOption) {
 
 TEST(Tool, HelpShowsDefaults) {
   const std::string help = standard_output("quantize --help").out;
-  for (const char* text : {"[4]", "[128]", "[--sym]", "[gptq]", "[0.01]", "[--act-order]", "[--no-bos]"}) {
+  for (const char* text : {"[4]", "[128]", "[--sym]", "[gptq]", "[0.01]", "[groups]", "[--no-bos]"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

@@ -1,9 +1,9 @@
 // Solves the linears of a file by themselves, so that Python can compare our solver with others on the same Hessians:
 //
-//     solve_file IN.safetensors OUT.safetensors --bits B --group-size G [--asym] [--minmax] [--no-act-order]
+//     solve_file IN.safetensors OUT.safetensors --bits B --group-size G [--asym] [--classic]
 //
 // IN holds NAME.weight, F32 [out, in], and NAME.hessian, F64 [in, in]; OUT receives NAME.weight, the F32 weights that
-// the codes stand for.
+// the codes stand for. --classic: GPTQ as AutoGPTQ has it, as the preset of that name sets it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,9 +21,15 @@ using namespace hesse;
 
 struct Request {
   LinearSpec spec;
-  GridOptions grid;
-  PrepareOptions prepare;
+  GptqOptions gptq;
 };
+
+GptqOptions classic() {
+  return {.order = ColumnOrder::kFile,
+          .grid = {.search = ScaleSearch::kMinMax, .negative_scales = false},
+          .joint_candidates = 1,
+          .sweeps = 0};
+}
 
 Request parse(int argc, char** argv) {
   Request request;
@@ -36,10 +42,8 @@ Request parse(int argc, char** argv) {
       request.spec.group_size = number();
     } else if (flag == "--asym") {
       request.spec.symmetric = false;
-    } else if (flag == "--minmax") {
-      request.grid.search = ScaleSearch::kMinMax;
-    } else if (flag == "--no-act-order") {
-      request.prepare.act_order = false;
+    } else if (flag == "--classic") {
+      request.gptq = classic();
     } else if (flag != "--sym") {
       throw Error(ErrorKind::kUsage, "unknown flag " + flag);
     }
@@ -65,8 +69,9 @@ void solve_all(const std::string& in, const std::string& out, const Request& req
     }
     std::memcpy(hessian.sum.data(), second.bytes.data(), second.bytes.size());
     hessian.tokens = 1;
-    const PreparedHessian prepared = prepare_hessian(std::move(hessian), request.prepare);
-    const SolveOutcome outcome = solve_linear(solver("gptq"), weight.view(), &prepared, request.spec, request.grid);
+    const PreparedHessian prepared = prepare_hessian(
+        std::move(hessian), {request.gptq.damping, request.gptq.order, request.spec.group_width(weight.cols())});
+    const SolveOutcome outcome = solve_linear(solver("gptq"), weight.view(), &prepared, request.spec, request.gptq);
     specs.push_back(tensor->spec);
     results[name] = dequantize(outcome.linear);
   }

@@ -52,7 +52,7 @@ Matrix<float> target_by_input(const Drifted& d, const Matrix<float>& weight, con
   InputDrift drift(kIn);
   drift.add(d.x.view().row_range(0, 100), d.x_quantized.view().row_range(0, 100));
   drift.add(d.x.view().row_range(100, 200), d.x_quantized.view().row_range(100, 200));
-  return shifted_target(weight.view(), drift.correction(weight.view(), options), d.prepared);
+  return shifted_target(weight.view(), drift.correction(weight.view(), options).view(), d.prepared);
 }
 
 // shift = 1 without damping is the least-squares answer: every small change of it makes the output error larger.
@@ -83,7 +83,7 @@ TEST(Target, OutputFormEqualsInputFormWithoutAResidual) {
   const Matrix<float> h = random_matrix(rng, kTokens, kOut);
   OutputDrift drift(weight.view(), options);
   drift.add(d.x.view(), d.x_quantized.view(), h.view(), h.view());
-  const Matrix<float> a = shifted_target(weight.view(), drift.correction(), d.prepared);
+  const Matrix<float> a = shifted_target(weight.view(), drift.correction().view(), d.prepared);
   const Matrix<float> b = target_by_input(d, weight, options);
   // Sums of 300 float32 products, through a well-conditioned solve.
   for (int64_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data()[i], b.data()[i], 1e-4);
@@ -106,7 +106,7 @@ TEST(Target, ResidualDriftThatIsLinearInTheInputIsTakenBack) {
   }
   OutputDrift drift(zero.view(), {.shift = 0, .residual = 0.5});
   drift.add(d.x.view(), d.x_quantized.view(), h.view(), h_quantized.view());
-  const Matrix<float> target = shifted_target(zero.view(), drift.correction(), d.prepared);
+  const Matrix<float> target = shifted_target(zero.view(), drift.correction().view(), d.prepared);
   for (int64_t i = 0; i < target.size(); ++i) ASSERT_NEAR(target.data()[i], 0.5 * map.data()[i], 1e-4);
 }
 
@@ -116,7 +116,7 @@ TEST(Target, WithoutDriftOrFactorTheWeightStays) {
   const Matrix<float> weight = random_matrix(rng, kOut, kIn);
   InputDrift none(kIn);
   none.add(d.x.view(), d.x.view());
-  const Matrix<float> same = shifted_target(weight.view(), none.correction(weight.view(), {}), d.prepared);
+  const Matrix<float> same = shifted_target(weight.view(), none.correction(weight.view(), {}).view(), d.prepared);
   d.prepared.factor = Matrix<double>();
   const Matrix<float> unfactored = target_by_input(d, weight, {});
   for (int64_t i = 0; i < weight.size(); ++i) {

@@ -46,6 +46,16 @@ RunRecord small_record() {
   linear.dead_channels = 1;
   linear.clip_rate = 0.001;
   linear.tokens = 65536;
+  linear.fit_error = 0.005;
+  linear.held_out_error = 0.006;
+  linear.effective_rank = 250;
+  linear.condition = 5000;
+  linear.peak_diagonal = 12;
+  linear.duplicate_channels = 2;
+  linear.largest_activation = 40000;
+  linear.largest_output = 3;
+  linear.floored_scales = 4;
+  linear.tokens_left_out = 5;
   linear.seconds = 0.5;
   r.linears = {linear};
   r.phases = {{"calibration", 1.5}};
@@ -69,6 +79,7 @@ const char* const kGolden = R"({
       "a.txt",
       "b.txt"
     ],
+    "preset": "balanced",
     "bits": 4,
     "group_size": 128,
     "sym": true,
@@ -77,12 +88,19 @@ const char* const kGolden = R"({
     "length": 512,
     "bos": false,
     "seed": 18446744073709551615,
-    "damping": 0.01,
-    "act_order": true,
-    "shift": 0.5,
-    "residual": 0.5,
+    "damp": 0.01,
+    "order": "groups",
+    "joint": 16,
+    "sweeps": 4,
+    "shift": 0.75,
+    "residual": 0.75,
     "scale_search": "weighted",
     "positive_scales": false,
+    "on_nonfinite": "stop",
+    "max_nonfinite": 0.05,
+    "max_early_loss": 0.0,
+    "strict": false,
+    "hessian_memory": 0.0,
     "shard_size": 5.0,
     "overwrite": false,
     "threads": 0
@@ -107,7 +125,15 @@ const char* const kGolden = R"({
   "result": {
     "linears": 1,
     "fallbacks": 0,
-    "damping_raised": 1,
+    "troubles": {
+      "dead-channels": 1,
+      "duplicate-channels": 1,
+      "nonfinite-activations": 1,
+      "near-fp16-overflow": 1,
+      "scale-floor": 1,
+      "failed-late-minor": 1,
+      "damping-raised": 1
+    },
     "mean_relative_error": 0.004,
     "bits_per_weight": 4.15625,
     "output_bytes": 2000
@@ -135,15 +161,35 @@ const char* const kGolden = R"({
       "group_size": 128,
       "symmetric": true,
       "status": "damping-raised",
+      "troubles": [
+        "dead-channels",
+        "duplicate-channels",
+        "nonfinite-activations",
+        "near-fp16-overflow",
+        "scale-floor",
+        "failed-late-minor",
+        "damping-raised"
+      ],
       "loss": 12.5,
       "relative_error": 0.004,
       "rtn_relative_error": 0.03,
+      "fit_error": 0.005,
+      "held_out_error": 0.006,
       "damping": 0.1,
       "factorizations": 2,
       "failed_minor": 17,
-      "dead_channels": 1,
-      "clip_rate": 0.001,
       "tokens": 65536,
+      "tokens_left_out": 5,
+      "hessian_blocks": 1,
+      "effective_rank": 250,
+      "condition": 5000.0,
+      "peak_diagonal": 12.0,
+      "dead_channels": 1,
+      "duplicate_channels": 2,
+      "largest_activation": 40000.0,
+      "largest_output": 3.0,
+      "floored_scales": 4,
+      "clip_rate": 0.001,
       "seconds": 0.5
     }
   ]
@@ -198,14 +244,15 @@ TEST(Record, NamesThatAreNotUtf8StillMakeJson) {
 TEST(Record, CountsFallbacksAndNamesStatuses) {
   RunRecord r;
   EXPECT_EQ(r.fallbacks(), 0);
-  for (const LinearStatus status :
-       {LinearStatus::kOk, LinearStatus::kFallback, LinearStatus::kDampingRaised, LinearStatus::kFallback}) {
+  for (const LinearStatus status : {LinearStatus::kOk, LinearStatus::kFallback, LinearStatus::kDampingRaised,
+                                    LinearStatus::kEigenvalueFloor, LinearStatus::kRoundingBetter}) {
     r.linears.emplace_back().status = status;
   }
   EXPECT_EQ(r.fallbacks(), 2);
   EXPECT_EQ(status_name(LinearStatus::kOk), "ok");
   EXPECT_EQ(status_name(LinearStatus::kDampingRaised), "damping-raised");
   EXPECT_EQ(status_name(LinearStatus::kFallback), "fallback");
+  EXPECT_EQ(status_name(LinearStatus::kSkipped), "skipped");
 }
 
 TEST(Results, Eval) {

@@ -1,0 +1,224 @@
+// For a row with error e = w - q and gradient p = (H + lambda I) e, and a group g with steps c = code - zero:
+//   again:  t = q + H_gg^-1 p_g, the group's free optimum; solved on the factor of H_gg
+//   scale:  s <- s + c.p_g / c.H_gg c
+//   codes:  q_j <- grid(q_j + p_j / H_jj), j in turn
+// p follows every change: at once inside the group, for all other columns by one matrix product when the group is done.
+#include "quant/descent.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/threads.h"
+#include "kernels/feedback_kernel.h"
+#include "linalg/factor.h"
+#include "linalg/gemm.h"
+#include "quant/grid.h"
+#include "quant/group_solver.h"
+
+namespace hesse {
+namespace {
+
+constexpr int64_t kTileRows = 64;
+constexpr int64_t kBlockColumns = 64;
+static_assert(kTileRows % kFeedbackLanes == 0);
+
+// A group of the file, and the factor of its own Hessian where it is to be solved again.
+struct Group {
+  int64_t index;
+  int64_t first;  // column
+  int64_t width;
+  Matrix<double> factor;          // [width, width] upper R, H_gg + lambda I = R R^T; empty: not solved again
+  std::vector<GroupBlock> block;  // of `factor`: one or none
+};
+
+std::vector<Group> groups_of(const Matrix<double>& h, const LinearSpec& spec) {
+  const int64_t width = spec.group_width(h.rows());
+  std::vector<Group> groups;
+  for (int64_t g = 0; g < spec.groups(h.rows()); ++g) {
+    Group group{g, g * width, std::min(width, h.rows() - g * width), {}, {}};
+    if (group.width <= kWidestJointGroup) {
+      Matrix<double> factor(group.width, group.width);
+      for (int64_t r = 0; r < group.width; ++r)
+        std::copy_n(h.row(group.first + r) + group.first, group.width, factor.row(r));
+      if (factor_upper(factor.view()).ok()) {
+        group.block.emplace_back(factor.view());
+        group.factor = std::move(factor);
+      }
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+class TileDescent {
+ public:
+  TileDescent(MatrixView<const float> weight, const Matrix<double>& h, const GptqOptions& options,
+              QuantizedLinear& linear, int64_t first_row)
+      : h_(h.view()),
+        linear_(linear),
+        solver_(linear.spec, options),
+        first_row_(first_row),
+        rows_(std::min(kTileRows, weight.rows - first_row)),
+        value_(Matrix<double>::zeros(weight.cols, kTileRows)),
+        gradient_(Matrix<double>::zeros(weight.cols, kTileRows)) {
+    Matrix<double> error = Matrix<double>::zeros(weight.cols, kTileRows);
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t i = 0; i < weight.cols; ++i) {
+        const int64_t g = linear.group_of[static_cast<size_t>(i)];
+        value_(i, row) = static_cast<double>(linear.scales(g, first_row + row)) * steps_of(g, i, row);
+        error(i, row) = static_cast<double>(weight(first_row + row, i)) - value_(i, row);
+      }
+    }
+    gemm_tn_add(h_, error.view(), gradient_.view());
+  }
+
+  void sweep(const std::vector<Group>& groups) {
+    for (const Group& group : groups) {
+      change_ = Matrix<double>::zeros(group.width, kTileRows);
+      local_ = Matrix<double>(group.width, kTileRows);
+      std::copy_n(gradient_.row(group.first), local_.size(), local_.data());
+      changed_ = false;
+      if (!group.block.empty()) solve_again(group);
+      move_scales(group);
+      for (int64_t first = 0; first < group.width; first += kBlockColumns)
+        move_codes(group, first, std::min(kBlockColumns, group.width - first));
+      if (changed_) gemm_tn_add(h_.row_range(group.first, group.width), change_.view(), gradient_.view());
+    }
+  }
+
+ private:
+  float& scale_of(int64_t group, int64_t row) { return linear_.scales(group, first_row_ + row); }
+  int steps_of(int64_t group, int64_t column, int64_t row) const {
+    return linear_.codes(first_row_ + row, column) - linear_.zeros(group, first_row_ + row);
+  }
+  void store_code(int64_t group, int64_t column, int64_t row) {
+    const double steps = value_(column, row) / static_cast<double>(scale_of(group, row));
+    linear_.codes(first_row_ + row, column) =
+        to_code(std::nearbyint(steps) + linear_.zeros(group, first_row_ + row), linear_.spec.max_code());
+  }
+
+  // change [count, rows] of the error of the group's columns from `first` on.
+  void apply(const Group& group, int64_t first, const Matrix<double>& change) {
+    const double* from = change.data();
+    if (std::all_of(from, from + change.size(), [](double c) { return c == 0; })) return;
+    changed_ = true;
+    double* value = value_.row(group.first + first);
+    double* total = change_.row(first);
+    for (int64_t i = 0; i < change.size(); ++i) {
+      value[i] -= from[i];
+      total[i] += from[i];
+    }
+    gemm_tn_add(h_.block(group.first + first, group.first, change.rows(), group.width), change.view(), local_.view());
+  }
+
+  void solve_again(const Group& group) {
+    Matrix<double> move(kTileRows, group.width);  // t - q
+    for (int64_t k = 0; k < group.width; ++k) {
+      for (int64_t row = 0; row < kTileRows; ++row) move(row, k) = local_(k, row);
+    }
+    solve_rows(group.factor.view(), move.view());
+    Matrix<double> change = Matrix<double>::zeros(group.width, kTileRows);
+    std::vector<double> free(static_cast<size_t>(group.width)), miss(free.size());  // t, t - q of the new codes
+    for (int64_t row = 0; row < rows_; ++row) {
+      double loss = 0;  // (t - q) H_gg (t - q)^T
+      for (int64_t k = 0; k < group.width; ++k) {
+        loss += move(row, k) * local_(k, row);
+        free[static_cast<size_t>(k)] = value_(group.first + k, row) + move(row, k);
+      }
+      const GroupChoice choice = solver_.solve(group.block.front(), free.data(), nullptr, free.data(), miss.data());
+      if (!(choice.loss < loss)) continue;
+      scale_of(group.index, row) = choice.scale;
+      linear_.zeros(group.index, first_row_ + row) = static_cast<uint8_t>(choice.zero);
+      for (int64_t k = 0; k < group.width; ++k) change(k, row) = miss[static_cast<size_t>(k)] - move(row, k);
+    }
+    apply(group, 0, change);
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t k = 0; k < group.width; ++k) store_code(group.index, group.first + k, row);
+    }
+  }
+
+  void move_scales(const Group& group) {
+    Matrix<double> steps = Matrix<double>::zeros(group.width, kTileRows);  // c
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t k = 0; k < group.width; ++k) steps(k, row) = steps_of(group.index, group.first + k, row);
+    }
+    Matrix<double> product = Matrix<double>::zeros(group.width, kTileRows);  // H_gg c
+    gemm_tn_add(h_.block(group.first, group.first, group.width, group.width), steps.view(), product.view());
+    for (int64_t row = 0; row < rows_; ++row) {
+      double slope = 0, curvature = 0;
+      for (int64_t k = 0; k < group.width; ++k) {
+        slope += steps(k, row) * local_(k, row);
+        curvature += steps(k, row) * product(k, row);
+      }
+      const double move = curvature > 0 ? move_scale(scale_of(group.index, row), slope, curvature) : 0.0;
+      for (int64_t k = 0; k < group.width; ++k) steps(k, row) *= -move;  // now the change of the error
+    }
+    apply(group, 0, steps);
+  }
+
+  // To the minimum of s -> curvature s^2 - 2 slope s around `scale`, as far as a half allows. Returns the step taken.
+  static double move_scale(float& scale, double slope, double curvature) {
+    const float better = storable_scale(static_cast<float>(static_cast<double>(scale) + slope / curvature));
+    const double step = static_cast<double>(better) - static_cast<double>(scale);
+    const bool lower = step * (step * curvature - 2 * slope) < 0;
+    if (!lower || std::signbit(better) != std::signbit(scale)) return 0;
+    scale = better;
+    return step;
+  }
+
+  void move_codes(const Group& group, int64_t first, int64_t count) {
+    std::vector<double> scale(kTileRows), zero(kTileRows);
+    for (int64_t lane = 0; lane < kTileRows; ++lane) {
+      const int64_t row = std::min(lane, rows_ - 1);
+      scale[static_cast<size_t>(lane)] = static_cast<double>(scale_of(group.index, row));
+      zero[static_cast<size_t>(lane)] = linear_.zeros(group.index, first_row_ + row);
+    }
+    const int64_t column = group.first + first;
+    Matrix<double> change(count, kTileRows);
+    feedback_block({.lower = h_.row(column) + column,
+                    .stride = h_.stride,
+                    .width = count,
+                    .lanes = kTileRows,
+                    .w = value_.row(column),
+                    .f = local_.row(first),
+                    .scale = scale.data(),
+                    .zero = zero.data(),
+                    .grid_stride = 0,
+                    .top = static_cast<double>(linear_.spec.max_code()),
+                    .error = change.data(),
+                    .loss = nullptr});
+    apply(group, first, change);
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t i = column; i < column + count; ++i) store_code(group.index, i, row);
+    }
+  }
+
+  MatrixView<const double> h_;
+  QuantizedLinear& linear_;
+  GroupSolver solver_;
+  int64_t first_row_;
+  int64_t rows_;
+  Matrix<double> value_;     // [in, rows] q
+  Matrix<double> gradient_;  // [in, rows] p, as it was when the present group began
+  Matrix<double> local_;     // [width, rows] p of the present group
+  Matrix<double> change_;    // [width, rows] of e, since the present group began
+  bool changed_ = false;
+};
+
+}  // namespace
+
+void descend(MatrixView<const float> weight, const PreparedHessian& prepared, const GptqOptions& options,
+             QuantizedLinear& linear) {
+  Matrix<double> h = prepared.hessian.sum.clone();
+  for (int64_t i = 0; i < h.rows(); ++i) h(i, i) += prepared.lambda;
+  const std::vector<Group> groups = groups_of(h, linear.spec);
+  parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
+    TileDescent descent(weight, h, options, linear, tile * kTileRows);
+    for (int sweep = 0; sweep < options.sweeps; ++sweep) descent.sweep(groups);
+  });
+}
+
+}  // namespace hesse

@@ -1,0 +1,50 @@
+// One pass over the calibration tokens in front of a stage: Hessians, drift, and what is wrong with the data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/block.h"
+#include "quant/hessian.h"
+#include "quant/target.h"
+#include "run/job.h"
+#include "run/streams.h"
+
+namespace hesse {
+
+// Inputs [first, first + count) of a stage, and their own block of H. Nearly always there is one range for all; a stage
+// too wide for the memory has several, and what lies outside of the diagonal blocks counts as zero.
+struct ColumnRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// As few ranges as have room, each a multiple of `group_width` but the last: H and its factor take 16 bytes an element.
+std::vector<ColumnRange> split_columns(int64_t in, int64_t group_width, int64_t memory_bytes);
+
+// A token where something is not finite, and so everything behind it in its sequence.
+struct BadToken {
+  int64_t sample = 0;
+  int64_t token = 0;
+  int64_t channel = 0;
+  float value = 0;
+  bool original = false;  // of the original model; else behind the quantized layers
+};
+
+struct Collected {
+  std::vector<ColumnRange> ranges;
+  std::vector<Hessian> hessians;     // one for each range, of all sequences but those held out
+  std::optional<Hessian> held_out;   // one sequence in kHeldOutEvery; with one range and enough sequences
+  std::optional<InputDrift> input;   // for linears that share their input
+  std::vector<OutputDrift> outputs;  // one for each linear, where the drift is summed by itself
+  int64_t left_out = 0;              // tokens with a value that is not finite
+  std::optional<BadToken> first_bad;
+  float largest_activation = 0;
+};
+
+// `streams` stand in front of `stage`, whose weights are still the original ones.
+Collected collect(const Job& job, const Block::Stage& stage, const Streams& streams);
+
+}  // namespace hesse

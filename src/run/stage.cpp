@@ -1,0 +1,163 @@
+#include "run/stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "hesse/error.h"
+#include "quant/solver.h"
+#include "quant/target.h"
+
+namespace hesse {
+namespace {
+
+LinearRecord shape_record(const Job& job, int64_t layer, const Linear& linear) {
+  LinearRecord record;
+  record.name = linear.name;
+  record.layer = layer;
+  record.out = linear.weight.rows();
+  record.in = linear.weight.cols();
+  record.bits = job.spec.bits;
+  record.group_size = job.spec.group_size;
+  record.symmetric = job.spec.symmetric;
+  return record;
+}
+
+LinearStatus status_of(SolveRoute route, const PreparedHessian& prepared) {
+  if (route == SolveRoute::kNoFactor) return LinearStatus::kFallback;
+  if (route == SolveRoute::kRoundingBetter) return LinearStatus::kRoundingBetter;
+  if (prepared.raised_to_floor > 0) return LinearStatus::kEigenvalueFloor;
+  return prepared.factorizations > 1 ? LinearStatus::kDampingRaised : LinearStatus::kOk;
+}
+
+// Of several ranges: counts add up, of the rest the worst is kept.
+void add_hessian_facts(const PreparedHessian& prepared, SolveRoute route, LinearRecord& record) {
+  const HessianFacts& facts = prepared.facts;
+  record.status = std::max(record.status, status_of(route, prepared));
+  record.damping = std::max(record.damping, prepared.damping);
+  record.factorizations = std::max(record.factorizations, prepared.factorizations);
+  record.failed_minor = std::max(record.failed_minor, prepared.failed_minor);
+  record.dead_channels += facts.dead_channels;
+  record.duplicate_channels += facts.duplicate_channels;
+  record.effective_rank += facts.effective_rank;
+  record.condition = std::max(record.condition, facts.condition);
+  record.peak_diagonal = std::max(record.peak_diagonal, facts.peak);
+}
+
+void set_losses(const SolveOutcome& outcome, double samples, LinearRecord& record) {
+  record.clip_rate = outcome.clip_rate;
+  record.floored_scales = outcome.floored_scales;
+  if (outcome.loss < 0) return;
+  record.loss = outcome.loss / (samples * samples);
+  // A Hessian of zeros gives no error and no energy.
+  record.relative_error = outcome.energy > 0 ? outcome.loss / outcome.energy : 0;
+  record.rtn_relative_error = outcome.energy > 0 ? outcome.rtn_loss / outcome.energy : 0;
+}
+
+// Columns `range` of `from` into their place in `to`.
+void put_columns(const QuantizedLinear& from, const ColumnRange& range, QuantizedLinear& to) {
+  for (int64_t row = 0; row < from.out(); ++row)
+    std::copy_n(from.codes.row(row), range.count, to.codes.row(row) + range.first);
+  const int64_t group = range.first / to.spec.group_width(to.in());
+  for (int64_t g = 0; g < from.scales.rows(); ++g) {
+    std::copy_n(from.scales.row(g), from.out(), to.scales.row(group + g));
+    std::copy_n(from.zeros.row(g), from.out(), to.zeros.row(group + g));
+  }
+}
+
+Matrix<float> columns_of(MatrixView<const float> weight, const ColumnRange& range) {
+  Matrix<float> part(weight.rows, range.count);
+  for (int64_t row = 0; row < weight.rows; ++row)
+    std::copy_n(weight.row(row) + range.first, range.count, part.row(row));
+  return part;
+}
+
+bool all_finite(const Matrix<float>& m) {
+  return std::all_of(m.data(), m.data() + m.size(), [](float value) { return std::isfinite(value); });
+}
+
+// The sum of the parts. A measure that one part lacks (-1) is lacking in the whole.
+void add_outcome(const SolveOutcome& part, double share, SolveOutcome& whole) {
+  const auto add = [](double value, double& sum) { sum = (value < 0 || sum < 0) ? -1 : sum + value; };
+  add(part.loss, whole.loss);
+  add(part.rtn_loss, whole.rtn_loss);
+  add(part.energy, whole.energy);
+  whole.clip_rate += part.clip_rate * share;
+  whole.floored_scales += part.floored_scales;
+}
+
+}  // namespace
+
+PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected& collected) {
+  PreparedStage prepared;
+  prepared.held_out.resize(stage.linears.size());
+  GptqOptions options = job.gptq;
+  const bool chosen_by_data = options.damping == kDampingByData;
+  if (chosen_by_data) options.damping = kStandardDamping;
+  const PrepareOptions standard{options.damping, options.order, job.spec.group_width(stage.in())};
+  const bool compare = collected.held_out && collected.held_out->tokens > 0 && collected.hessians.front().tokens > 0 &&
+                       job.solver->needs_hessian;
+  PrepareOptions final_options = standard;
+  if (compare) {
+    std::vector<MatrixView<const float>> weights;
+    for (const Linear& linear : stage.linears) weights.push_back(linear.weight.view());
+    Hessian& fit = collected.hessians.front();
+    if (chosen_by_data) final_options.damping = best_damping(weights, fit, *collected.held_out, job.spec, options);
+    PreparedHessian fitted = prepare_hessian(std::move(fit), final_options);
+    for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
+      prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
+    fit = std::move(fitted.hessian);
+  }
+  if (collected.held_out) collected.hessians.front().add(*collected.held_out);
+  collected.held_out.reset();
+  for (Hessian& hessian : collected.hessians)
+    prepared.hessians.push_back(prepare_hessian(std::move(hessian), final_options));
+  return prepared;
+}
+
+SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
+                            const Collected& collected, const PreparedStage& prepared) {
+  const Linear& linear = stage.linears[index];
+  LinearRecord record = shape_record(job, layer, linear);
+  record.tokens = prepared.hessians.front().hessian.tokens;
+  record.tokens_left_out = collected.left_out;
+  record.largest_activation = static_cast<double>(collected.largest_activation);
+  record.hessian_blocks = static_cast<int64_t>(collected.ranges.size());
+  record.fit_error = prepared.held_out[index].fit;
+  record.held_out_error = prepared.held_out[index].held_out;
+  Matrix<double> move;  // [out, in] N of the target; empty: none
+  if (collected.input) move = collected.input->correction(linear.weight.view(), job.gptq.targets);
+  const Matrix<double>& drift = collected.outputs.empty() ? move : collected.outputs[index].correction();
+  const int64_t groups = job.spec.groups(record.in);
+  QuantizedLinear packed{job.spec, Matrix<uint8_t>(record.out, record.in), Matrix<float>(groups, record.out),
+                         Matrix<uint8_t>(groups, record.out),
+                         contiguous_groups(record.in, job.spec.group_width(record.in))};
+  SolveOutcome whole{.linear = {}, .loss = 0, .rtn_loss = 0, .energy = 0};
+  for (size_t r = 0; r < collected.ranges.size(); ++r) {
+    const ColumnRange& range = collected.ranges[r];
+    const PreparedHessian& hessian = prepared.hessians[r];
+    Matrix<float> target = columns_of(linear.weight.view(), range);
+    if (!drift.empty())
+      target = shifted_target(target.view(), drift.view().block(0, range.first, record.out, range.count), hessian);
+    if (!all_finite(target)) {
+      throw Error(ErrorKind::kInternal, fmt::format("[target] layer {}, '{}' is not finite", layer, linear.name));
+    }
+    const SolveOutcome outcome = solve_linear(*job.solver, target.view(), &hessian, job.spec, job.gptq);
+    put_columns(outcome.linear, range, packed);
+    add_outcome(outcome, static_cast<double>(range.count) / static_cast<double>(record.in), whole);
+    add_hessian_facts(hessian, outcome.route, record);
+  }
+  set_losses(whole, static_cast<double>(job.windows->count()), record);
+  return {std::move(record), std::move(packed)};
+}
+
+SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear) {
+  SolveOutcome outcome = solve_linear(*job.solver, linear.weight.view(), nullptr, job.spec, job.gptq);
+  LinearRecord record = shape_record(job, layer, linear);
+  set_losses(outcome, 1, record);
+  return {std::move(record), std::move(outcome.linear)};
+}
+
+}  // namespace hesse

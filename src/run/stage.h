@@ -1,0 +1,39 @@
+// One stage of a layer: from what was collected in front of it to solved linears and their records.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hesse/events.h"
+#include "model/block.h"
+#include "quant/held_out.h"
+#include "quant/prepared.h"
+#include "quant/spec.h"
+#include "run/collect.h"
+#include "run/job.h"
+
+namespace hesse {
+
+struct PreparedStage {
+  std::vector<PreparedHessian> hessians;  // one for each range of columns
+  std::vector<HeldOutErrors> held_out;    // one for each linear; -1 where nothing was held out
+};
+
+// Chooses the damping where it is left to the data, measures the held-out errors, and factors the sum of all Hessians.
+// The Hessians of `collected` are used up.
+PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected& collected);
+
+struct SolvedLinear {
+  LinearRecord record;  // all but the time and the outputs
+  QuantizedLinear packed;
+};
+
+// Linear `index` of the stage, towards its target. Error(kBadInput) when the target is not finite.
+SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
+                            const Collected& collected, const PreparedStage& prepared);
+
+// Without calibration text: weights only.
+SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear);
+
+}  // namespace hesse

@@ -46,7 +46,7 @@ struct LinearRecord {
   int64_t tokens = 0;              // calibration tokens in H
   int64_t tokens_left_out = 0;     // those with a value that is not finite
   int64_t hessian_blocks = 1;      // diagonal blocks of H; more than one where all of H does not fit the memory
-  int64_t effective_rank = 0;      // directions of H that outweigh the damping
+  int64_t effective_rank = 0;      // sum mu / (mu + lambda) over the eigenvalues mu of H, an estimate
   double condition = 0;            // lower bound for the condition number of H + lambda I
   double peak_diagonal = 0;        // largest / mean diag(H)
   int64_t dead_channels = 0;       // inputs that were zero in every calibration token

@@ -15,12 +15,13 @@ namespace hesse {
 
 // What the configuration object says of the whole model.
 struct FormatConfig {
-  LinearSpec spec = {};           // of every linear
-  bool act_order = false;         // some group_of is not i / width (dynamic groups); engines are slower then
-  bool lm_head = false;           // lm_head is quantized too
-  double damping = 0.01;          // information for readers
-  std::string tool_version = {};  // "hesse:0.1.0"
-  Json meta = Json::object();     // further members of "meta"; no paths or names of this machine
+  LinearSpec spec = {};                   // of every linear
+  std::vector<std::string> skipped = {};  // but these modules, which have a plain weight
+  bool act_order = false;                 // some group_of is not i / width (dynamic groups); engines are slower then
+  bool lm_head = false;                   // lm_head is quantized too
+  double damping = 0.01;                  // information for readers
+  std::string tool_version = {};          // "hesse:0.1.0"
+  Json meta = Json::object();             // further members of "meta"; no paths or names of this machine
 };
 
 // Receives one finished tensor; the bytes are valid during the call only.

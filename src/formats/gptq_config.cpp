@@ -52,6 +52,17 @@ bool has_overrides(const Json& config) {
 // Other programs refuse 0 and 1; the nearest value they take says the same to a human.
 double storable_damping(double damping) { return std::isfinite(damping) ? std::clamp(damping, 1e-6, 0.999999) : 0.01; }
 
+// "-:" and a regular expression, which readers match from the start of a module's name.
+Json skip_rules(const std::vector<std::string>& modules) {
+  Json rules = Json::object();
+  for (const std::string& module : modules) {
+    std::string pattern;
+    for (const char c : module) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
+    rules.set("-:^" + pattern + "$", Json::object());
+  }
+  return rules;
+}
+
 }  // namespace
 
 std::optional<std::string> gptq_checkpoint_format(const Json& quantization_config) {
@@ -116,6 +127,7 @@ Json GptqFormat::config(const FormatConfig& config) const {
   object.set("true_sequential", true);
   object.set("damp_percent", storable_damping(config.damping));
   object.set("pack_dtype", "int32");
+  if (!config.skipped.empty()) object.set("dynamic", skip_rules(config.skipped));
   object.set("meta", std::move(meta));
   return object;
 }

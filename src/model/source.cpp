@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -28,13 +29,22 @@ void require_float(const Checkpoint& checkpoint, const TensorView& view) {
   }
 }
 
-void refuse_non_finite(const Checkpoint& checkpoint, std::string_view tensor, const float* row, int64_t first,
-                       int64_t cols) {
+int64_t first_nonfinite(const float* row, int64_t cols) {
   int64_t i = 0;
   while (i < cols && std::isfinite(row[i])) ++i;
+  return i;
+}
+
+[[noreturn]] void refuse_value(const Checkpoint& checkpoint, std::string_view tensor, const BadValue& bad) {
   refuse(checkpoint, tensor,
-         fmt::format("has {} at row {}, column {}; damaged file or failed training? Nothing can be quantized from it",
-                     row[i], first, i));
+         fmt::format("has {} at row {}, column {}; damaged file or failed training? --on-nonfinite skip-module goes on "
+                     "without this linear",
+                     bad.value, bad.row, bad.column));
+}
+
+void refuse_row(const Checkpoint& checkpoint, std::string_view tensor, const float* values, int64_t row, int64_t cols) {
+  const int64_t column = first_nonfinite(values, cols);
+  refuse_value(checkpoint, tensor, {row, column, values[column]});
 }
 
 }  // namespace
@@ -57,6 +67,31 @@ void convert_to_float(const TensorView& view, int64_t first, int64_t count, floa
   convert(aligned.data(), out, count);
 }
 
+std::optional<BadValue> CheckpointSource::find_nonfinite(const TensorView& tensor) const {
+  if (!dtype_is_float16or32(tensor.spec.dtype) || tensor.spec.shape.empty()) return std::nullopt;
+  const int64_t cols = std::max<int64_t>(1, tensor.spec.shape.back());
+  const int64_t rows = tensor.spec.elements() / cols;
+  std::vector<int64_t> columns(static_cast<size_t>(rows), cols);  // of the first bad value in each row
+  constexpr int64_t kRows = 64;
+  parallel_for(ceil_div(rows, kRows), [&](int64_t tile) {
+    std::vector<float> values(static_cast<size_t>(cols));
+    for (int64_t row = tile * kRows; row < std::min(rows, tile * kRows + kRows); ++row) {
+      convert_to_float(tensor, row * cols, cols, values.data());
+      if (!std::isfinite(max_abs(values.data(), cols)))
+        columns[static_cast<size_t>(row)] = first_nonfinite(values.data(), cols);
+    }
+  });
+  const auto bad = std::find_if(columns.begin(), columns.end(), [&](int64_t column) { return column < cols; });
+  if (bad == columns.end()) return std::nullopt;
+  BadValue found{bad - columns.begin(), *bad, 0};
+  convert_to_float(tensor, found.row * cols + found.column, 1, &found.value);
+  return found;
+}
+
+void CheckpointSource::refuse_nonfinite(const TensorView& tensor, const BadValue& bad) const {
+  refuse_value(checkpoint_, tensor.spec.name, bad);
+}
+
 WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) const {
   const TensorView* view = checkpoint_.find(fmt::format("{}.weight", module));
   if (view == nullptr) return {};
@@ -76,9 +111,11 @@ Matrix<float> CheckpointSource::linear(std::string_view module) const {
   parallel_for(ceil_div(shape.out, kRows), [&](int64_t tile) {
     for (int64_t row = tile * kRows; row < std::min(shape.out, tile * kRows + kRows); ++row) {
       convert_to_float(view, row * shape.in, shape.in, weight.row(row));
-      if (!std::isfinite(max_abs(weight.row(row), shape.in))) {
-        refuse_non_finite(checkpoint_, view.spec.name, weight.row(row), row, shape.in);
-      }
+      float* values = weight.row(row);
+      if (std::isfinite(max_abs(values, shape.in))) continue;
+      if (!is_pardoned(module)) refuse_row(checkpoint_, view.spec.name, values, row, shape.in);
+      std::replace_if(
+          values, values + shape.in, [](float value) { return !std::isfinite(value); }, 0.0f);
     }
   });
   return weight;
@@ -93,7 +130,7 @@ std::vector<float> CheckpointSource::vector(std::string_view name, int64_t size)
   require_float(checkpoint_, view);
   std::vector<float> values(static_cast<size_t>(size));
   convert_to_float(view, 0, size, values.data());
-  if (!std::isfinite(max_abs(values.data(), size))) refuse_non_finite(checkpoint_, name, values.data(), 0, size);
+  if (!std::isfinite(max_abs(values.data(), size))) refuse_row(checkpoint_, name, values.data(), 0, size);
   return values;
 }
 
@@ -115,7 +152,7 @@ Matrix<float> CheckpointSource::rows(std::string_view name, std::span<const int3
                       place(checkpoint_), id, view.spec.shape[0], name));
     }
     convert_to_float(view, id * cols, cols, result.row(i));
-    if (!std::isfinite(max_abs(result.row(i), cols))) refuse_non_finite(checkpoint_, name, result.row(i), id, cols);
+    if (!std::isfinite(max_abs(result.row(i), cols))) refuse_row(checkpoint_, name, result.row(i), id, cols);
   });
   return result;
 }

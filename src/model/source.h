@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,10 +36,24 @@ class WeightSource {
   virtual void prefetch(std::string_view module) const = 0;
 };
 
+// The first value of a tensor that is not finite, by rows of its last dimension.
+struct BadValue {
+  int64_t row = 0;
+  int64_t column = 0;
+  float value = 0;
+};
+
 // The weights of a full-precision checkpoint: F16, BF16 and F32.
 class CheckpointSource : public WeightSource {
  public:
   explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  // Reads a whole tensor. Nothing for tensors of other dtypes.
+  std::optional<BadValue> find_nonfinite(const TensorView& tensor) const;
+  [[noreturn]] void refuse_nonfinite(const TensorView& tensor, const BadValue& bad) const;  // Error(kBadInput)
+  // From now on linear(module) gives 0 for values that are not finite, in place of an error.
+  void pardon(std::string_view module) { pardoned_.emplace(module); }
+  bool is_pardoned(std::string_view module) const { return pardoned_.find(module) != pardoned_.end(); }
 
   Shape linear_shape(std::string_view module) const override;
   Matrix<float> linear(std::string_view module) const override;
@@ -47,6 +64,7 @@ class CheckpointSource : public WeightSource {
 
  private:
   const Checkpoint& checkpoint_;
+  std::set<std::string, std::less<>> pardoned_;
 };
 
 // `view` of `count` elements starting at `first`, as float32. The dtype must be F16, BF16 or F32.

@@ -22,7 +22,7 @@ struct HessianFacts {
   int64_t dead_channels = 0;       // H_ii = 0: these inputs were zero in every token
   int64_t duplicate_channels = 0;  // channels equal to one before them in every token
   double peak = 0;                 // largest / mean diag(H)
-  int64_t effective_rank = 0;      // pivots R_kk^2 of at least 2 lambda: directions that outweigh the damping
+  int64_t effective_rank = 0;      // sum mu / (mu + lambda) over the eigenvalues mu of H, estimated from the factor
   double condition = 0;            // (largest / least R_kk)^2, a lower bound for the condition of H + lambda I
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 #include "base/process.h"
@@ -36,6 +37,32 @@ void require_storable(const Job& job) {
                   fmt::format("[{}] '{}' [{}, {}]: {}; group sizes that divide every width: {}", job.format->name(),
                               linear.name, linear.out, linear.in, why, group_size_advice(job.stages)));
     }
+  }
+}
+
+std::set<std::string> linear_weights(const Job& job) {
+  std::set<std::string> names;
+  for (const StageShape& stage : job.stages) {
+    for (const LinearShape& linear : stage.linears) names.insert(linear.name + ".weight");
+  }
+  return names;
+}
+
+// Reads every weight once. What is not finite stops the run here, or leaves a linear alone where the user wants that.
+void check_weights(Job& job) {
+  const std::set<std::string> linears = linear_weights(job);
+  for (const TensorView* tensor : job.checkpoint->tensors()) {
+    const std::optional<BadValue> bad = job.source->find_nonfinite(*tensor);
+    job.checkpoint->release(*tensor);
+    if (!bad) continue;
+    const std::string& name = tensor->spec.name;
+    if (job.options.on_nonfinite == "stop" || linears.count(name) == 0) job.source->refuse_nonfinite(*tensor, *bad);
+    const std::string module = name.substr(0, name.size() - std::string_view(".weight").size());
+    job.source->pardon(module);
+    job.skipped.insert(module);
+    job.notes.push_back(
+        fmt::format("'{}' has {} at row {}, column {}: not quantized, and taken for 0 in the forward pass", name,
+                    bad->value, bad->row, bad->column));
   }
 }
 
@@ -92,6 +119,7 @@ Job prepare_job(const QuantizeOptions& options) {
   const std::string note = ragged_group_note(job.stages, job.spec);
   if (!note.empty()) job.notes.push_back(note);
   if (!options.calibration.empty()) read_calibration(job);
+  check_weights(job);
   return job;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct Job {
   std::filesystem::path model_directory;
   Json config_json;  // as in the file
   std::unique_ptr<Checkpoint> checkpoint;
-  std::unique_ptr<WeightSource> source;
+  std::unique_ptr<CheckpointSource> source;
   std::unique_ptr<Model> model;
   std::vector<StageShape> stages;  // of all layers
   std::optional<Windows> windows;  // none: no calibration (method rtn)
@@ -31,6 +32,7 @@ struct Job {
   LinearSpec spec;
   GptqOptions gptq;
   int64_t hessian_memory_bytes = 0;  // for the Hessians of one stage and their factors
+  std::set<std::string> skipped;     // linears with weights that are not finite; they stay as they are
   std::vector<std::string> notes;    // what the user should know
 };
 

@@ -45,7 +45,7 @@ class LayerRun {
       finish(block_, s, streams_.quantized);
       if (original_) finish(*original_, s, *streams_.original);
       for (const SolvedLinear& linear : solved) {
-        clock_.time("write", [&] { events_.solved(linear.record, linear.packed); });
+        clock_.time("write", [&] { events_.solved(linear); });
       }
       events_.progress(shares[s]);
     }
@@ -65,13 +65,18 @@ class LayerRun {
     std::vector<SolvedLinear> solved;
     for (size_t i = 0; i < stage.linears.size(); ++i) {
       const Stopwatch watch;
-      solved.push_back(
-          clock_.time("solve", [&] { return solve_in_stage(job_, layer_, stage, i, collected, prepared); }));
+      const bool skipped = job_.skipped.count(stage.linears[i].name) != 0;
+      solved.push_back(clock_.time("solve", [&] {
+        return skipped ? skip_linear(job_, layer_, stage.linears[i])
+                       : solve_in_stage(job_, layer_, stage, i, collected, prepared);
+      }));
       solved.back().record.seconds = watch.seconds();
       events_.progress(share);
     }
     // Only now: the targets of all linears refer to the original weights.
-    for (size_t i = 0; i < stage.linears.size(); ++i) stage.linears[i].weight = dequantize(solved[i].packed);
+    for (size_t i = 0; i < stage.linears.size(); ++i) {
+      if (solved[i].packed) stage.linears[i].weight = dequantize(*solved[i].packed);
+    }
     return solved;
   }
 
@@ -140,9 +145,11 @@ void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEv
   for (Block::Stage& stage : block.stages()) {
     for (Linear& linear : stage.linears) {
       const Stopwatch watch;
-      SolvedLinear solved = clock.time("solve", [&] { return solve_alone(job, layer, linear); });
+      const bool skipped = job.skipped.count(linear.name) != 0;
+      SolvedLinear solved = clock.time(
+          "solve", [&] { return skipped ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear); });
       solved.record.seconds = watch.seconds();
-      clock.time("write", [&] { events.solved(solved.record, solved.packed); });
+      clock.time("write", [&] { events.solved(solved); });
     }
   }
   events.progress(1.0);

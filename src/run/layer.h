@@ -7,6 +7,7 @@
 
 #include "hesse/events.h"
 #include "run/job.h"
+#include "run/stage.h"
 #include "run/streams.h"
 
 namespace hesse {
@@ -35,7 +36,7 @@ class PhaseClock {
 
 // What a layer hands out as it goes.
 struct LayerEvents {
-  std::function<void(const LinearRecord&, const QuantizedLinear&)> solved;
+  std::function<void(const SolvedLinear&)> solved;
   std::function<void(double share)> progress;  // of this layer, 0 ... 1; may throw to stop
   // Tokens with values that are not finite were left out in front of a stage; where the first of them lies.
   std::function<void(const std::string& what)> unusable_tokens;

@@ -54,8 +54,9 @@ class Run {
 
   LayerEvents events_of(int64_t layer) {
     return {.solved =
-                [this](const LinearRecord& record, const QuantizedLinear& linear) {
-                  writer_.write(record.name, linear);
+                [this](const SolvedLinear& linear) {
+                  const LinearRecord& record = linear.record;
+                  if (linear.packed) writer_.write(record.name, *linear.packed);
                   record_.linears.push_back(record);
                   listener_.on_linear(record);
                   judge(record);

@@ -30,10 +30,12 @@ std::string digest(const QuantizedLinear& linear) {
   return hash.hex();
 }
 
-std::set<std::string> linear_weights(const Job& job) {
+std::set<std::string> packed_weights(const Job& job) {
   std::set<std::string> names;
   for (const StageShape& stage : job.stages) {
-    for (const LinearShape& linear : stage.linears) names.insert(linear.name + ".weight");
+    for (const LinearShape& linear : stage.linears) {
+      if (job.skipped.count(linear.name) == 0) names.insert(linear.name + ".weight");
+    }
   }
   return names;
 }
@@ -57,12 +59,13 @@ bool is_entered(const fs::path& folder) {
 
 ResultWriter::ResultWriter(const Job& job, const fs::path& directory) : job_(job), directory_(directory) {
   std::vector<CheckpointWriter::Item> items;
-  const std::set<std::string> replaced = linear_weights(job);
+  const std::set<std::string> replaced = packed_weights(job);
   for (const TensorView* tensor : job.checkpoint->tensors()) {
     if (replaced.count(tensor->spec.name) == 0) items.push_back({tensor->spec, ""});
   }
   for (const StageShape& stage : job.stages) {
     for (const LinearShape& linear : stage.linears) {
+      if (job.skipped.count(linear.name) != 0) continue;
       for (TensorSpec& spec : job.format->tensors(linear.name, linear.out, linear.in, job.spec)) {
         packed_bytes_ += spec.bytes();
         items.push_back({std::move(spec), linear.name});
@@ -109,7 +112,7 @@ double ResultWriter::bits_per_weight() const {
 }
 
 void ResultWriter::copy_tensors() {
-  const std::set<std::string> replaced = linear_weights(job_);
+  const std::set<std::string> replaced = packed_weights(job_);
   for (const TensorView* tensor : job_.checkpoint->tensors()) {
     if (replaced.count(tensor->spec.name) != 0) continue;
     writer_->write(tensor->spec.name, tensor->bytes);
@@ -131,8 +134,10 @@ void ResultWriter::copy_files() const {
 }
 
 void ResultWriter::write_config(const std::string& version) const {
-  const Json quantization =
-      job_.format->config({.spec = job_.spec, .damping = job_.options.damping, .tool_version = "hesse:" + version});
+  const Json quantization = job_.format->config({.spec = job_.spec,
+                                                 .skipped = {job_.skipped.begin(), job_.skipped.end()},
+                                                 .damping = job_.options.damping,
+                                                 .tool_version = "hesse:" + version});
   Json config = job_.config_json;
   config.set("quantization_config", quantization);
   write_text_file(directory_ / "config.json", config.dump(2) + "\n");

@@ -153,6 +153,12 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   return {std::move(record), std::move(packed)};
 }
 
+SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear) {
+  LinearRecord record = shape_record(job, layer, linear);
+  record.status = LinearStatus::kSkipped;
+  return {std::move(record), std::nullopt};
+}
+
 SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear) {
   SolveOutcome outcome = solve_linear(*job.solver, linear.weight.view(), nullptr, job.spec, job.gptq);
   LinearRecord record = shape_record(job, layer, linear);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,13 +26,16 @@ struct PreparedStage {
 PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected& collected);
 
 struct SolvedLinear {
-  LinearRecord record;  // all but the time and the outputs
-  QuantizedLinear packed;
+  LinearRecord record;                    // all but the time and the outputs
+  std::optional<QuantizedLinear> packed;  // none: the linear stays as it is
 };
 
 // Linear `index` of the stage, towards its target. Error(kBadInput) when the target is not finite.
 SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
                             const Collected& collected, const PreparedStage& prepared);
+
+// One that is not quantized: status kSkipped.
+SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear);
 
 // Without calibration text: weights only.
 SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares Hesse with the Python ecosystem: perplexity, logits, text and the loading of results.
 #
-#   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool and, for the full run, tests/solve_file
+#   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool and tests/solve_file
 #
 # Quick: the demo model, few windows. Full: the demo model, then SmolLM2-135M (hidden 576 = 4.5 x 128; made from a PyPI
 # package) with groups of 64 and with a short last group, asymmetric, and our solver against classic GPTQ on the
@@ -20,7 +20,7 @@ of_demo=(--text "$demo/heldout.txt" --calib "$demo/calibration.txt")
 
 tools/interop_env.sh build/interop-venv
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_dequantize.py'
-"$python" -B -m unittest discover -q -s tests/interop -p 'test_classic_gptq.py'
+HESSE_SOLVE_FILE="$build/tests/solve_file" "$python" -B -m unittest discover -q -s tests/interop -p 'test_classic_*.py'
 if [ "$quick" = --quick ]; then
   compare --model "$demo" "${of_demo[@]}" --quick
   exit 0

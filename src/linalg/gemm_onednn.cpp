@@ -10,8 +10,10 @@
 namespace hesse {
 namespace {
 
-// Width of the column panels of a Gram matrix: (n + 1) / 2n of the products of the full square for n panels.
+// Width of the column panels of a product. p panels of a Gram matrix need (p + 1) / 2p of the products of the full
+// square; panels below some 200 columns lose more to sgemm's edges than they save.
 constexpr int64_t kPanel = 512;
+int64_t gram_panel(int64_t n) { return std::clamp<int64_t>(ceil_div(n, 4 * 32) * 32, 192, kPanel); }
 
 void require(dnnl_status_t status, const char* what) {
   if (status == dnnl_success) return;
@@ -65,10 +67,11 @@ void gemm_nt(MatrixView<const float> a, MatrixView<const float> b, MatrixView<fl
 }
 
 void add_gram(MatrixView<const float> x, MatrixView<double> h) {
+  const int64_t panel = gram_panel(x.cols);
   for_each_chunk(x.rows, [&](int64_t first, int64_t count) {
     const auto chunk = x.row_range(first, count);
-    for (int64_t column = 0; column < x.cols; column += kPanel) {
-      const auto right = columns(chunk, column, std::min(kPanel, x.cols - column));
+    for (int64_t column = 0; column < x.cols; column += panel) {
+      const auto right = columns(chunk, column, std::min(panel, x.cols - column));
       const auto left = columns(chunk, column, x.cols - column);  // on and below the diagonal block
       const Matrix<float> product = product_tn(left, right);
       add_rows(product, h.block(column, column, left.cols, right.cols), [](int64_t row) { return row + 1; });

@@ -6,16 +6,18 @@ The peer that compare_solver.py measures Hesse against; readable first, fast sec
 differ from the paper, the choice here favours the classic method:
   * a group that starts inside a block sees the feedback of its earlier columns (the programs use stale values);
   * a group of one sign gets the same symmetric range as any other (the programs clip it);
-  * scales stay in full precision (files round them to fp16).
+  * scales stay in full precision (files round them to fp16), unless half_scales is set: then codes are chosen on the
+    scales that the file will hold.
 """
 import torch
 
 
-def symmetric_scale(group: torch.Tensor, bits: int) -> torch.Tensor:
+def symmetric_scale(group: torch.Tensor, bits: int, half: bool = False) -> torch.Tensor:
     """group [rows, columns] -> step [rows, 1]: the range -max|w| to max|w| cut into 2^bits - 1 steps."""
     largest = group.abs().amax(dim=1, keepdim=True)
     largest = torch.where(largest == 0, torch.ones_like(largest), largest)
-    return 2 * largest / (2**bits - 1)
+    scale = 2 * largest / (2**bits - 1)
+    return scale.to(torch.float16).to(scale.dtype) if half else scale
 
 
 def round_to_grid(w: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
@@ -45,7 +47,8 @@ def inverse_factor(H: torch.Tensor, damping: float) -> torch.Tensor:
 
 
 def classic_gptq(
-    W: torch.Tensor, H: torch.Tensor, bits: int, group_size: int, damping: float = 0.01, block: int = 128
+    W: torch.Tensor, H: torch.Tensor, bits: int, group_size: int, damping: float = 0.01, block: int = 128,
+    half_scales: bool = False,
 ) -> torch.Tensor:
     """W [out, in], H [in, in] = sum of x x^T -> dequantized Q [out, in], all in the precision of W."""
     W, H = W.clone(), H.to(W.dtype).clone()
@@ -64,7 +67,7 @@ def classic_gptq(
                 stop = min(k + starts.step, columns)
                 # Columns past the block have not had this block's feedback yet.
                 beyond = W[:, last:stop] - errors @ U[first:last, last:stop]
-                scale = symmetric_scale(torch.cat([W[:, k : min(last, stop)], beyond], dim=1), bits)
+                scale = symmetric_scale(torch.cat([W[:, k : min(last, stop)], beyond], dim=1), bits, half_scales)
             Q[:, k] = round_to_grid(W[:, k : k + 1], scale, bits)[:, 0]
             errors[:, k - first] = (W[:, k] - Q[:, k]) / U[k, k]
             W[:, k:last] -= torch.outer(errors[:, k - first], U[k, k:last])

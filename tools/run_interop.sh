@@ -21,6 +21,7 @@ of_demo=(--text "$demo/heldout.txt" --calib "$demo/calibration.txt")
 tools/interop_env.sh build/interop-venv
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_dequantize.py'
 HESSE_SOLVE_FILE="$build/tests/solve_file" "$python" -B -m unittest discover -q -s tests/interop -p 'test_classic_*.py'
+"$python" -B -m unittest discover -q -s tests/interop -p 'test_compressed_tensors.py'
 if [ "$quick" = --quick ]; then
   compare --model "$demo" "${of_demo[@]}" --quick
   exit 0

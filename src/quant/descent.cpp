@@ -23,6 +23,7 @@ namespace {
 
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kBlockColumns = 64;
+constexpr int kSweepsSolvedAgain = 2;  // later sweeps find next to nothing by it (docs/DECISIONS.md, "Descent")
 static_assert(kTileRows % kFeedbackLanes == 0);
 
 // A group of the file, and the factor of its own Hessian where it is to be solved again.
@@ -75,13 +76,13 @@ class TileDescent {
     gemm_tn_add(h_, error.view(), gradient_.view());
   }
 
-  void sweep(const std::vector<Group>& groups) {
+  void sweep(const std::vector<Group>& groups, bool again) {
     for (const Group& group : groups) {
       change_ = Matrix<double>::zeros(group.width, kTileRows);
       local_ = Matrix<double>(group.width, kTileRows);
       std::copy_n(gradient_.row(group.first), local_.size(), local_.data());
       changed_ = false;
-      if (!group.block.empty()) solve_again(group);
+      if (again && !group.block.empty()) solve_again(group);
       move_scales(group);
       for (int64_t first = 0; first < group.width; first += kBlockColumns)
         move_codes(group, first, std::min(kBlockColumns, group.width - first));
@@ -217,7 +218,7 @@ void descend(MatrixView<const float> weight, const PreparedHessian& prepared, co
   const std::vector<Group> groups = groups_of(h, linear.spec);
   parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
     TileDescent descent(weight, h, options, linear, tile * kTileRows);
-    for (int sweep = 0; sweep < options.sweeps; ++sweep) descent.sweep(groups);
+    for (int sweep = 0; sweep < options.sweeps; ++sweep) descent.sweep(groups, sweep < kSweepsSolvedAgain);
   });
 }
 

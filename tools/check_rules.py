@@ -50,7 +50,7 @@ ONLY_HERE = [
     ("oneDNN, BLAS and LAPACK", ["src/linalg/"],
      r"(oneapi/dnnl/.*|dnnl\w*\.h(pp)?|cblas\w*\.h|lapack\w*\.h|f77blas\.h|openblas\w*\.h)",
      re.compile(r"\bdnnl(_\w+|::)|\b(cblas|LAPACKE|openblas_[gs]et)_\w+"
-                r"|\b[sd](gemm|gemv|syrk|trsm|trsv|potrf|potri|potrs|trtri|lauum|syev)_\s*\(")),
+                r"|\b[sd](gemm|gemv|symm|syrk|trsm|trsv|potrf|potri|potrs|trtri|lauum|syev)_\s*\(")),
     ("SIMD", ["src/kernels/"], r"(hwy/.*|\w*intrin\.h|arm_\w+\.h)", re.compile(r"\b_mm\d*_\w+|\bHWY_\w+|\bhwy::")),
     ("the JSON library", ["src/io/json.cpp"], r"nlohmann/.*", re.compile(r"\bnlohmann::")),
     ("system calls on files", ["src/io/file.cpp", "src/io/staged_directory.cpp"], r"(fcntl\.h|sys/mman\.h)",

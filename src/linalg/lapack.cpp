@@ -14,6 +14,8 @@ void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* inf
 void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
             const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
             const int* ldc);
+void dsymm_(const char* side, const char* uplo, const int* m, const int* n, const double* alpha, const double* a,
+            const int* lda, const double* b, const int* ldb, const double* beta, double* c, const int* ldc);
 void dtrsm_(const char* side, const char* uplo, const char* transa, const char* diag, const int* m, const int* n,
             const double* alpha, const double* a, const int* lda, double* b, const int* ldb);
 void dsyev_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
@@ -113,21 +115,51 @@ void solve_transposed(MatrixView<const double> r, MatrixView<double> columns) {
   dtrsm_("R", "L", "T", "N", &m, &n, &one, r.data, &lda, columns.data, &ldb);
 }
 
-void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {
-  if (a.rows != b.rows || a.cols != c.rows || b.cols != c.cols) {
-    throw Error(ErrorKind::kInternal, fmt::format("[gemm_tn] [{}, {}]^T x [{}, {}] into [{}, {}]", a.rows, a.cols,
-                                                  b.rows, b.cols, c.rows, c.cols));
-  }
-  if (a.rows == 0 || c.rows == 0 || c.cols == 0) return;
-  // Row-major c = a^T b is column-major c^T = b^T a, whose operands lie as b and as a transposed.
+namespace {
+
+// Row-major c = op(a) b is column-major c^T = b^T op(a)^T, whose operands lie as b and as a.
+void gemm_add(const char* op, int64_t depth, MatrixView<const double> a, MatrixView<const double> b,
+              MatrixView<double> c) {
+  if (depth == 0 || c.rows == 0 || c.cols == 0) return;
   const int m = narrow<int>(c.cols, "columns of a product");
   const int n = narrow<int>(c.rows, "rows of a product");
-  const int k = narrow<int>(a.rows, "depth of a product");
+  const int k = narrow<int>(depth, "depth of a product");
   const int lda = narrow<int>(a.stride, "stride of a product");
   const int ldb = narrow<int>(b.stride, "stride of a product");
   const int ldc = narrow<int>(c.stride, "stride of a product");
   const double one = 1.0;
-  dgemm_("N", "T", &m, &n, &k, &one, b.data, &ldb, a.data, &lda, &one, c.data, &ldc);
+  dgemm_("N", op, &m, &n, &k, &one, b.data, &ldb, a.data, &lda, &one, c.data, &ldc);
+}
+
+[[noreturn]] void refuse_shapes(const char* what, MatrixView<const double> a, MatrixView<const double> b,
+                                MatrixView<double> c) {
+  throw Error(ErrorKind::kInternal, fmt::format("[{}] [{}, {}] and [{}, {}] into [{}, {}]", what, a.rows, a.cols,
+                                                b.rows, b.cols, c.rows, c.cols));
+}
+
+}  // namespace
+
+void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {
+  if (a.rows != b.rows || a.cols != c.rows || b.cols != c.cols) refuse_shapes("gemm_tn", a, b, c);
+  gemm_add("T", a.rows, a, b, c);
+}
+
+void gemm_nn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {
+  if (a.cols != b.rows || a.rows != c.rows || b.cols != c.cols) refuse_shapes("gemm_nn", a, b, c);
+  gemm_add("N", a.cols, a, b, c);
+}
+
+void symm_add(MatrixView<const double> h, MatrixView<const double> b, MatrixView<double> c) {
+  if (h.rows != h.cols || h.rows != b.rows || b.rows != c.rows || b.cols != c.cols) refuse_shapes("symm", h, b, c);
+  if (c.rows == 0 || c.cols == 0) return;
+  // Column-major, our lower triangle is the upper one, and the product stands on the other side.
+  const int m = narrow<int>(c.cols, "columns of a product");
+  const int n = narrow<int>(c.rows, "rows of a product");
+  const int lda = narrow<int>(h.stride, "stride of a product");
+  const int ldb = narrow<int>(b.stride, "stride of a product");
+  const int ldc = narrow<int>(c.stride, "stride of a product");
+  const double one = 1.0;
+  dsymm_("R", "U", &m, &n, &one, h.data, &lda, b.data, &ldb, &one, c.data, &ldc);
 }
 
 std::string lapack_version() {

@@ -14,7 +14,6 @@
 #include "base/threads.h"
 #include "kernels/feedback_kernel.h"
 #include "linalg/factor.h"
-#include "linalg/gemm.h"
 #include "quant/grid.h"
 #include "quant/group_solver.h"
 
@@ -35,15 +34,28 @@ struct Group {
   std::vector<GroupBlock> block;  // of `factor`: one or none
 };
 
-std::vector<Group> groups_of(const Matrix<double>& h, const LinearSpec& spec) {
-  const int64_t width = spec.group_width(h.rows());
+// On and below the diagonal: h[first : first + count] of the rows and columns.
+Matrix<double> lower_block(const SymmetricView& h, int64_t first, int64_t count) {
+  Matrix<double> block(count, count);
+  for (int64_t r = 0; r < count; ++r) {
+    std::copy_n(h.lower.row(first + r) + first, r, block.row(r));
+    block(r, r) = h.diagonal[static_cast<size_t>(first + r)];
+  }
+  return block;
+}
+
+std::vector<Group> groups_of(const SymmetricView& h, const LinearSpec& spec) {
+  const int64_t in = static_cast<int64_t>(h.diagonal.size());
+  const int64_t width = spec.group_width(in);
   std::vector<Group> groups;
-  for (int64_t g = 0; g < spec.groups(h.rows()); ++g) {
-    Group group{g, g * width, std::min(width, h.rows() - g * width), {}, {}};
+  for (int64_t g = 0; g < spec.groups(in); ++g) {
+    Group group{g, g * width, std::min(width, in - g * width), {}, {}};
     if (group.width <= kWidestJointGroup) {
+      const Matrix<double> lower = lower_block(h, group.first, group.width);
       Matrix<double> factor(group.width, group.width);
-      for (int64_t r = 0; r < group.width; ++r)
-        std::copy_n(h.row(group.first + r) + group.first, group.width, factor.row(r));
+      for (int64_t r = 0; r < group.width; ++r) {
+        for (int64_t c = r; c < group.width; ++c) factor(r, c) = lower(c, r);
+      }
       if (factor_upper(factor.view()).ok()) {
         group.block.emplace_back(factor.view());
         group.factor = std::move(factor);
@@ -56,9 +68,9 @@ std::vector<Group> groups_of(const Matrix<double>& h, const LinearSpec& spec) {
 
 class TileDescent {
  public:
-  TileDescent(MatrixView<const float> weight, const Matrix<double>& h, const GptqOptions& options,
+  TileDescent(MatrixView<const float> weight, const SymmetricView& h, const GptqOptions& options,
               QuantizedLinear& linear, int64_t first_row)
-      : h_(h.view()),
+      : h_(h),
         linear_(linear),
         solver_(linear.spec, options),
         first_row_(first_row),
@@ -73,7 +85,7 @@ class TileDescent {
         error(i, row) = static_cast<double>(weight(first_row + row, i)) - value_(i, row);
       }
     }
-    gemm_tn_add(h_, error.view(), gradient_.view());
+    add_product(h_, 0, 0, error.view(), gradient_.view());
   }
 
   void sweep(const std::vector<Group>& groups, bool again) {
@@ -86,7 +98,7 @@ class TileDescent {
       move_scales(group);
       for (int64_t first = 0; first < group.width; first += kBlockColumns)
         move_codes(group, first, std::min(kBlockColumns, group.width - first));
-      if (changed_) gemm_tn_add(h_.row_range(group.first, group.width), change_.view(), gradient_.view());
+      if (changed_) add_product(h_, 0, group.first, change_.view(), gradient_.view());
     }
   }
 
@@ -112,7 +124,7 @@ class TileDescent {
       value[i] -= from[i];
       total[i] += from[i];
     }
-    gemm_tn_add(h_.block(group.first + first, group.first, change.rows(), group.width), change.view(), local_.view());
+    add_product(h_, group.first, group.first + first, change.view(), local_.view());
   }
 
   void solve_again(const Group& group) {
@@ -147,7 +159,7 @@ class TileDescent {
       for (int64_t k = 0; k < group.width; ++k) steps(k, row) = steps_of(group.index, group.first + k, row);
     }
     Matrix<double> product = Matrix<double>::zeros(group.width, kTileRows);  // H_gg c
-    gemm_tn_add(h_.block(group.first, group.first, group.width, group.width), steps.view(), product.view());
+    add_product(h_, group.first, group.first, steps.view(), product.view());
     for (int64_t row = 0; row < rows_; ++row) {
       double slope = 0, curvature = 0;
       for (int64_t k = 0; k < group.width; ++k) {
@@ -178,9 +190,10 @@ class TileDescent {
       zero[static_cast<size_t>(lane)] = linear_.zeros(group.index, first_row_ + row);
     }
     const int64_t column = group.first + first;
+    const Matrix<double> lower = lower_block(h_, column, count);
     Matrix<double> change(count, kTileRows);
-    feedback_block({.lower = h_.row(column) + column,
-                    .stride = h_.stride,
+    feedback_block({.lower = lower.data(),
+                    .stride = count,
                     .width = count,
                     .lanes = kTileRows,
                     .w = value_.row(column),
@@ -197,7 +210,7 @@ class TileDescent {
     }
   }
 
-  MatrixView<const double> h_;
+  const SymmetricView& h_;  // H + lambda I
   QuantizedLinear& linear_;
   GroupSolver solver_;
   int64_t first_row_;
@@ -213,8 +226,8 @@ class TileDescent {
 
 void descend(MatrixView<const float> weight, const PreparedHessian& prepared, const GptqOptions& options,
              QuantizedLinear& linear) {
-  Matrix<double> h = prepared.hessian.sum.clone();
-  for (int64_t i = 0; i < h.rows(); ++i) h(i, i) += prepared.lambda;
+  SymmetricView h = prepared.h();
+  for (double& value : h.diagonal) value += prepared.lambda;
   const std::vector<Group> groups = groups_of(h, linear.spec);
   parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
     TileDescent descent(weight, h, options, linear, tile * kTileRows);

@@ -43,7 +43,7 @@ class TileSolver {
   TileSolver(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
              const GptqOptions& options, QuantizedLinear& result, int64_t first_row)
       : weight_(weight),
-        r_(prepared.factor.view()),
+        r_(prepared.factor()),
         order_(prepared.order),
         spec_(spec),
         group_solver_(spec, options),
@@ -181,8 +181,7 @@ QuantizedLinear solve_gptq(MatrixView<const float> weight, const PreparedHessian
                          contiguous_groups(weight.cols, width)};
   const std::vector<Segment> segments = known_grid ? std::vector<Segment>() : segments_of(prepared->order, width);
   std::vector<GroupBlock> blocks;
-  for (const Segment& s : segments)
-    blocks.emplace_back(prepared->factor.view().block(s.begin, s.begin, s.width, s.width));
+  for (const Segment& s : segments) blocks.emplace_back(prepared->factor().block(s.begin, s.begin, s.width, s.width));
   parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
     TileSolver solver(weight, *prepared, spec, options, result, tile * kTileRows);
     if (known_grid) {

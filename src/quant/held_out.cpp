@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "quant/gptq.h"
 #include "quant/solver.h"
@@ -16,16 +17,9 @@ Matrix<float> some_rows(MatrixView<const float> weight, int64_t most) {
   return rows;
 }
 
-double relative_error(const Matrix<float>& weight, const Matrix<float>& error, const Hessian& h) {
-  const double energy = quadratic_loss(weight.view(), h.sum);
-  return energy > 0 ? quadratic_loss(error.view(), h.sum) / energy : 0.0;
-}
-
-Hessian copy_of(const Hessian& h) {
-  Hessian copy(h.in());
-  copy.sum = h.sum.clone();
-  copy.tokens = h.tokens;
-  return copy;
+double relative_error(const Matrix<float>& weight, const Matrix<float>& error, const SymmetricView& h) {
+  const double energy = quadratic_loss(weight.view(), h);
+  return energy > 0 ? quadratic_loss(error.view(), h) / energy : 0.0;
 }
 
 }  // namespace
@@ -37,23 +31,24 @@ HeldOutErrors held_out_errors(MatrixView<const float> weight, const PreparedHess
   const Matrix<float> rows = some_rows(weight, kHeldOutRows);
   Matrix<float> error = dequantize(solve_gptq(rows.view(), &fit, spec, quick));
   for (int64_t i = 0; i < error.size(); ++i) error.data()[i] = rows.data()[i] - error.data()[i];
-  return {relative_error(rows, error, fit.hessian), relative_error(rows, error, held_out)};
+  return {relative_error(rows, error, fit.h()), relative_error(rows, error, view_of(held_out))};
 }
 
-double best_damping(std::span<const MatrixView<const float>> weights, const Hessian& fit, const Hessian& held_out,
+double best_damping(std::span<const MatrixView<const float>> weights, Hessian& fit, const Hessian& held_out,
                     const LinearSpec& spec, const GptqOptions& options) {
   double least = std::numeric_limits<double>::infinity();
   double best = options.damping;
   for (const double damping : kDampings) {
-    const PreparedHessian prepared =
-        prepare_hessian(copy_of(fit), {damping, options.order, spec.group_width(fit.in())});
-    if (!prepared.factored()) continue;
+    const int64_t group_width = spec.group_width(fit.in());
+    PreparedHessian prepared = prepare_hessian(std::move(fit), {damping, options.order, group_width});
     double sum = 0;
-    for (const auto& weight : weights) sum += held_out_errors(weight, prepared, held_out, spec, options).held_out;
-    if (sum < least) {
+    for (size_t i = 0; prepared.factored() && i < weights.size(); ++i)
+      sum += held_out_errors(weights[i], prepared, held_out, spec, options).held_out;
+    if (prepared.factored() && sum < least) {
       least = sum;
       best = damping;
     }
+    fit = prepared.release();
   }
   return best;
 }

@@ -25,9 +25,10 @@ constexpr int64_t kHeldOutEvery = 5;  // one sequence in five is kept out
 HeldOutErrors held_out_errors(MatrixView<const float> weight, const PreparedHessian& fit, const Hessian& held_out,
                               const LinearSpec& spec, const GptqOptions& options);
 
-// The damping of kDampings with the least held-out error, averaged over `weights`, all of which read this input.
+// The damping of kDampings with the least held-out error, averaged over `weights`, all of which read this input. `fit`
+// is factored in place and comes back as it was.
 constexpr double kDampings[] = {0.001, 0.003, 0.01, 0.03, 0.1};
-double best_damping(std::span<const MatrixView<const float>> weights, const Hessian& fit, const Hessian& held_out,
+double best_damping(std::span<const MatrixView<const float>> weights, Hessian& fit, const Hessian& held_out,
                     const LinearSpec& spec, const GptqOptions& options);
 
 }  // namespace hesse

@@ -1,6 +1,7 @@
 #include "quant/hessian.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "base/checked.h"
@@ -9,7 +10,6 @@
 #include "linalg/gemm.h"
 
 namespace hesse {
-
 namespace {
 
 // Squares of values within these bounds, and sums of many of them, are ordinary float32 numbers.
@@ -44,22 +44,50 @@ void Hessian::add(MatrixView<const float> x) {
 
 void Hessian::add(const Hessian& other) {
   parallel_for(in(), [&](int64_t r) {
-    for (int64_t c = 0; c < in(); ++c) sum(r, c) += other.sum(r, c);
+    for (int64_t c = 0; c <= r; ++c) sum(r, c) += other.sum(r, c);
   });
   tokens += other.tokens;
 }
 
-void Hessian::finish() {
-  constexpr int64_t kTile = 64;  // both sides of a tile stay in cache
-  const int64_t n = in();
-  parallel_for(ceil_div(n, kTile), [&](int64_t tile) {
-    const int64_t first = tile * kTile;
-    for (int64_t column = 0; column <= first; column += kTile) {
-      for (int64_t r = first; r < std::min(n, first + kTile); ++r) {
-        for (int64_t c = column; c < std::min(r, column + kTile); ++c) sum(c, r) = sum(r, c);
-      }
+std::vector<double> Hessian::diagonal() const {
+  std::vector<double> diagonal(static_cast<size_t>(in()));
+  for (int64_t i = 0; i < in(); ++i) diagonal[static_cast<size_t>(i)] = sum(i, i);
+  return diagonal;
+}
+
+SymmetricView view_of(const Hessian& hessian) { return {hessian.sum.view(), hessian.diagonal()}; }
+
+void add_product(const SymmetricView& h, int64_t first_row, int64_t first_column, MatrixView<const double> x,
+                 MatrixView<double> y) {
+  const int64_t above = first_column - first_row;
+  const int64_t below = y.rows - above - x.rows;
+  gemm_tn_add(h.lower.block(first_column, first_row, x.rows, above), x, y.row_range(0, above));
+  const auto middle = y.row_range(above, x.rows);
+  symm_add(h.lower.block(first_column, first_column, x.rows, x.rows), x, middle);
+  for (int64_t r = 0; r < x.rows; ++r) {  // what stands on the diagonal is not H
+    const int64_t i = first_column + r;
+    const double more = h.diagonal[static_cast<size_t>(i)] - h.lower(i, i);
+    for (int64_t c = 0; more != 0 && c < x.cols; ++c) middle(r, c) += more * x(r, c);
+  }
+  gemm_nn_add(h.lower.block(first_column + x.rows, first_column, below, x.rows), x, y.row_range(above + x.rows, below));
+}
+
+double quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {
+  constexpr int64_t kRows = 64;
+  const int64_t tiles = ceil_div(error.rows, kRows);
+  std::vector<double> sums(static_cast<size_t>(tiles), 0.0);
+  parallel_for(tiles, [&](int64_t tile) {
+    const int64_t rows = std::min(kRows, error.rows - tile * kRows);
+    Matrix<double> transposed(error.cols, rows);  // [in, rows]
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < error.cols; ++c) transposed(c, r) = static_cast<double>(error(tile * kRows + r, c));
     }
+    Matrix<double> product = Matrix<double>::zeros(error.cols, rows);
+    add_product(h, 0, 0, transposed.view(), product.view());
+    sums[static_cast<size_t>(tile)] =
+        std::inner_product(product.data(), product.data() + product.size(), transposed.data(), 0.0);
   });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 }  // namespace hesse

@@ -13,15 +13,38 @@ namespace hesse {
 std::vector<float> row_peaks(MatrixView<const float> x);
 
 struct Hessian {
-  Matrix<double> sum;  // [in, in] lower triangle only until finish() has mirrored it
+  Matrix<double> sum;  // [in, in] H on and below the diagonal; nothing is said of what stands above it
   int64_t tokens = 0;
 
   explicit Hessian(int64_t in) : sum(Matrix<double>::zeros(in, in)) {}
   int64_t in() const { return sum.rows(); }
+  double operator()(int64_t i, int64_t j) const { return i >= j ? sum(i, j) : sum(j, i); }
+  std::vector<double> diagonal() const;
+
   // x [tokens, in], finite. Any magnitude: where float32 products might overflow or vanish they are made in float64.
   void add(MatrixView<const float> x);
-  void add(const Hessian& other);  // both finished, or neither
-  void finish();                   // makes `sum` symmetric; call once, after the last add
+  void add(const Hessian& other);
 };
+
+// A symmetric matrix of which the strict lower triangle and the diagonal lie apart: the place on and above the diagonal
+// may hold something else, as a factor.
+struct SymmetricView {
+  MatrixView<const double> lower;  // [n, n]
+  std::vector<double> diagonal;    // [n]
+
+  double operator()(int64_t i, int64_t j) const { return i == j ? diagonal[static_cast<size_t>(i)] : at(i, j); }
+
+ private:
+  double at(int64_t i, int64_t j) const { return i > j ? lower(i, j) : lower(j, i); }
+};
+SymmetricView view_of(const Hessian& hessian);
+
+// y[rows, m] += H[first_row : first_row + rows, first_column : first_column + columns] x[columns, m]. The columns lie
+// within the rows. On one thread when called from inside parallel_for.
+void add_product(const SymmetricView& h, int64_t first_row, int64_t first_column, MatrixView<const double> x,
+                 MatrixView<double> y);
+
+// tr(E H E^T) for E [out, in], in float64.
+double quadratic_loss(MatrixView<const float> error, const SymmetricView& h);
 
 }  // namespace hesse

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/matrix.h"
@@ -26,11 +27,16 @@ struct HessianFacts {
   double condition = 0;            // (largest / least R_kk)^2, a lower bound for the condition of H + lambda I
 };
 
-struct PreparedHessian {
-  Hessian hessian;             // as collected; E H E^T is measured with it
-  std::vector<int32_t> order;  // [in] order[k] is the k-th column to be solved
+// H and the factor share one square: H below the diagonal, in file order; R on and above it, in solving order; diag(H)
+// apart. So a stage needs 8 in^2 bytes, not 16.
+class PreparedHessian {
+ public:
+  explicit PreparedHessian(Hessian h) : tokens(h.tokens), diagonal(h.diagonal()), square_(std::move(h.sum)) {}
+
+  int64_t tokens;
+  std::vector<double> diagonal;  // [in] of H
+  std::vector<int32_t> order;    // [in] order[k] is the k-th column to be solved
   ColumnOrder kind = ColumnOrder::kGroups;
-  Matrix<double> factor;          // [in, in] upper R in solving order, H + lambda I = R R^T; empty after a fallback
   std::vector<float> importance;  // [in] in file order: R_kk^2 over the largest, or diag(H) likewise after a fallback
   double damping = 0;             // lambda / mean diag(H) that was used
   double lambda = 0;              // added to diag(H)
@@ -39,13 +45,23 @@ struct PreparedHessian {
   int64_t raised_to_floor = 0;  // eigenvalues that the factor takes for larger than they are; 0 when none was needed
   HessianFacts facts;
 
-  explicit PreparedHessian(Hessian h) : hessian(std::move(h)) {}
-  bool factored() const { return !factor.empty(); }
+  int64_t in() const { return square_.rows(); }
+  SymmetricView h() const { return {square_.view(), diagonal}; }  // as collected; E H E^T is measured with it
+  bool factored() const { return factored_; }
+  // [in, in] R in the upper triangle, H + lambda I = R R^T in solving order. Only when factored().
+  MatrixView<const double> factor() const { return square_.view(); }
+  // The Hessian again; the factor is gone, and nothing else of this object may be used.
+  Hessian release();
+
+ private:
+  friend class Preparation;
+  Matrix<double> square_;  // [in, in]
+  bool factored_ = false;
 };
 
 // Orders and factors. A failed factorization is tried again with ten times the lambda, up to kMaxFactorizations in all;
 // then, up to kWidestEigenvalueFloor, all eigenvalues of H below lambda are raised to it. What still has no factor
-// (values that are not finite) leaves the solver to round to nearest. `hessian` must be finished.
+// (values that are not finite) leaves the solver to round to nearest.
 constexpr int kMaxFactorizations = 5;
 constexpr int64_t kWidestEigenvalueFloor = 2048;
 PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options);

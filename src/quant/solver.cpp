@@ -64,24 +64,6 @@ const Solver& solver(std::string_view name) {
   throw Error(ErrorKind::kUsage, fmt::format("[method] '{}' is not known; one of: {}", name, known));
 }
 
-double quadratic_loss(MatrixView<const float> error, const Matrix<double>& h) {
-  constexpr int64_t kRows = 64;
-  const int64_t tiles = ceil_div(error.rows, kRows);
-  std::vector<double> sums(static_cast<size_t>(tiles), 0.0);
-  parallel_for(tiles, [&](int64_t tile) {
-    const int64_t rows = std::min(kRows, error.rows - tile * kRows);
-    Matrix<double> transposed(error.cols, rows);  // [in, rows]
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < error.cols; ++c) transposed(c, r) = static_cast<double>(error(tile * kRows + r, c));
-    }
-    Matrix<double> product = Matrix<double>::zeros(error.cols, rows);
-    gemm_tn_add(h.view(), transposed.view(), product.view());
-    sums[static_cast<size_t>(tile)] =
-        std::inner_product(product.data(), product.data() + product.size(), transposed.data(), 0.0);
-  });
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
-}
-
 namespace {
 
 int64_t count_floored_scales(MatrixView<const float> weight, const QuantizedLinear& linear) {
@@ -100,7 +82,7 @@ int64_t count_floored_scales(MatrixView<const float> weight, const QuantizedLine
 }
 
 // Replaces the answer of `outcome` by `candidate` where that loses less. NaN loses to everything.
-void keep_better(MatrixView<const float> weight, const Matrix<double>& h, QuantizedLinear candidate,
+void keep_better(MatrixView<const float> weight, const SymmetricView& h, QuantizedLinear candidate,
                  SolveOutcome& outcome) {
   const double loss = quadratic_loss(error_of(weight, candidate).view(), h);
   if (outcome.loss <= loss || std::isnan(loss)) return;
@@ -110,7 +92,7 @@ void keep_better(MatrixView<const float> weight, const Matrix<double>& h, Quanti
 
 void measure(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
              SolveOutcome& outcome) {
-  const Matrix<double>& h = prepared.hessian.sum;
+  const SymmetricView h = prepared.h();
   outcome.loss = quadratic_loss(error_of(weight, outcome.linear).view(), h);
   outcome.energy = quadratic_loss(weight, h);
   const QuantizedLinear rounded = solve_rtn(weight, nullptr, spec, kPlainRounding);
@@ -121,8 +103,9 @@ void measure(MatrixView<const float> weight, const PreparedHessian& prepared, co
 void replace_by_rounding(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
                          const GptqOptions& options, SolveOutcome& outcome) {
   if (outcome.route == SolveRoute::kSolved) outcome.route = SolveRoute::kRoundingBetter;
-  keep_better(weight, prepared.hessian.sum, solve_rtn(weight, &prepared, spec, options), outcome);
-  keep_better(weight, prepared.hessian.sum, solve_rtn(weight, nullptr, spec, kPlainRounding), outcome);
+  const SymmetricView h = prepared.h();
+  keep_better(weight, h, solve_rtn(weight, &prepared, spec, options), outcome);
+  keep_better(weight, h, solve_rtn(weight, nullptr, spec, kPlainRounding), outcome);
 }
 
 }  // namespace

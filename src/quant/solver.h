@@ -47,7 +47,4 @@ const Solver& solver(std::string_view name);  // Error(kUsage) lists the known o
 SolveOutcome solve_linear(const Solver& solver, MatrixView<const float> weight, const PreparedHessian* prepared,
                           const LinearSpec& spec, const GptqOptions& options);
 
-// tr(E H E^T) for E [out, in] and symmetric H [in, in], in float64.
-double quadratic_loss(MatrixView<const float> error, const Matrix<double>& h);
-
 }  // namespace hesse

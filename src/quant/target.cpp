@@ -74,7 +74,7 @@ Matrix<float> shifted_target(MatrixView<const float> weight, MatrixView<const do
       for (int64_t k = 0; k < weight.cols; ++k)
         move(r, k) = correction(first + r, prepared.order[static_cast<size_t>(k)]);
     }
-    if (prepared.factored()) solve_rows(prepared.factor.view(), move.view());
+    if (prepared.factored()) solve_rows(prepared.factor(), move.view());
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t k = 0; k < weight.cols; ++k) {
         const int64_t i = prepared.order[static_cast<size_t>(k)];

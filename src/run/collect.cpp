@@ -39,7 +39,8 @@ class Collector {
     result_.ranges = split_columns(stage.in(), group_width, job.hessian_memory_bytes);
     for (const ColumnRange& range : result_.ranges) result_.hessians.emplace_back(range.count);
     const bool whole = result_.ranges.size() == 1;
-    if (whole && job.windows->count() >= kHeldOutEvery) result_.held_out.emplace(stage.in());
+    const bool room_for_two = split_columns(stage.in(), group_width, job.hessian_memory_bytes / 2).size() == 1;
+    if (room_for_two && job.windows->count() >= kHeldOutEvery) result_.held_out.emplace(stage.in());
     if (!streams.original) return;
     if (stage.writes_residual || !whole) {
       ShiftOptions targets = job.gptq.targets;
@@ -52,8 +53,6 @@ class Collector {
 
   Collected run() {
     for_each_batch(*job_.windows, [&](const Batch& batch, int64_t first) { add(batch, first); });
-    for (Hessian& hessian : result_.hessians) hessian.finish();
-    if (result_.held_out) result_.held_out->finish();
     return std::move(result_);
   }
 
@@ -148,7 +147,7 @@ class Collector {
 }  // namespace
 
 std::vector<ColumnRange> split_columns(int64_t in, int64_t group_width, int64_t memory_bytes) {
-  constexpr int64_t kBytes = 2 * sizeof(double);
+  constexpr int64_t kBytes = sizeof(double);
   int64_t parts = 1;
   // The blocks are quadratic: n parts take an n-th of the memory.
   while (parts < in && in / parts * in > memory_bytes / kBytes && in / (parts + 1) >= group_width) ++parts;

@@ -21,7 +21,7 @@ struct ColumnRange {
   int64_t count = 0;
 };
 
-// As few ranges as have room, each a multiple of `group_width` but the last: H and its factor take 16 bytes an element.
+// As few ranges as have room, each a multiple of `group_width` but the last: H and its factor share 8 bytes an element.
 std::vector<ColumnRange> split_columns(int64_t in, int64_t group_width, int64_t memory_bytes);
 
 // A token where something is not finite, and so everything behind it in its sequence.
@@ -36,7 +36,7 @@ struct BadToken {
 struct Collected {
   std::vector<ColumnRange> ranges;
   std::vector<Hessian> hessians;     // one for each range, of all sequences but those held out
-  std::optional<Hessian> held_out;   // one sequence in kHeldOutEvery; with one range and enough sequences
+  std::optional<Hessian> held_out;   // one sequence in kHeldOutEvery; with enough sequences and room for two Hessians
   std::optional<InputDrift> input;   // for linears that share their input
   std::vector<OutputDrift> outputs;  // one for each linear, where the drift is summed by itself
   int64_t left_out = 0;              // tokens with a value that is not finite

@@ -108,7 +108,7 @@ PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected
     PreparedHessian fitted = prepare_hessian(std::move(fit), final_options);
     for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
       prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
-    fit = std::move(fitted.hessian);
+    fit = fitted.release();
   }
   if (collected.held_out) collected.hessians.front().add(*collected.held_out);
   collected.held_out.reset();
@@ -121,7 +121,7 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
                             const Collected& collected, const PreparedStage& prepared) {
   const Linear& linear = stage.linears[index];
   LinearRecord record = shape_record(job, layer, linear);
-  record.tokens = prepared.hessians.front().hessian.tokens;
+  record.tokens = prepared.hessians.front().tokens;
   record.tokens_left_out = collected.left_out;
   record.largest_activation = static_cast<double>(collected.largest_activation);
   record.hessian_blocks = static_cast<int64_t>(collected.ranges.size());

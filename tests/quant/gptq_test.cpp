@@ -31,7 +31,6 @@ Hessian random_hessian(Rng& rng, int64_t in, int64_t tokens) {
   }
   Hessian h(in);
   h.add(x.view());
-  h.finish();
   return h;
 }
 
@@ -42,11 +41,11 @@ Matrix<uint8_t> textbook_gptq(const Matrix<float>& weight, const PreparedHessian
   const int64_t n = weight.cols();
   const auto& order = prepared.order;
   double mean = 0;
-  for (int64_t i = 0; i < n; ++i) mean += prepared.hessian.sum(i, i) / static_cast<double>(n);
+  for (int64_t i = 0; i < n; ++i) mean += prepared.diagonal[static_cast<size_t>(i)] / static_cast<double>(n);
   Matrix<double> a(n, n);  // [H + lambda I | I], reduced by Gauss and Jordan: the inverse
   Matrix<double> inverse = Matrix<double>::zeros(n, n);
   for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) a(i, j) = prepared.hessian.sum(order[i], order[j]);
+    for (int64_t j = 0; j < n; ++j) a(i, j) = prepared.h()(order[i], order[j]);
     a(i, i) += prepared.damping * mean;
     inverse(i, i) = 1;
   }
@@ -195,7 +194,6 @@ TEST(Gptq, DeadChannelsKeepTheirNearestValue) {
   for (int64_t t = 0; t < x.rows(); ++t) x(t, 5) = x(t, 40) = 0;
   Hessian h(64);
   h.add(x.view());
-  h.finish();
   const PreparedHessian prepared = prepare_hessian(std::move(h), {.group_width = 32});
   EXPECT_EQ(prepared.facts.dead_channels, 2);
   const Matrix<float> weight = random_matrix(rng, 20, 64);

@@ -21,7 +21,6 @@ TEST(Hessian, IsTheSumOfOuterProductsWhateverTheChunks) {
   Hessian h(in);
   h.add(x.view().row_range(0, 20));
   h.add(x.view().row_range(20, 30));
-  h.finish();
   EXPECT_EQ(h.tokens, 50);
   for (int64_t i = 0; i < in; i += 13) {
     for (int64_t j = 0; j < in; j += 7) {
@@ -31,8 +30,7 @@ TEST(Hessian, IsTheSumOfOuterProductsWhateverTheChunks) {
         magnitude += std::abs(double{x(t, i)} * x(t, j));
       }
       // Products and sums of a chunk in float32: at most 51 roundings of the sum of magnitudes.
-      ASSERT_NEAR(h.sum(i, j), expected, 51 * 0x1p-24 * magnitude);
-      ASSERT_EQ(h.sum(i, j), h.sum(j, i));
+      ASSERT_NEAR(h(i, j), expected, 51 * 0x1p-24 * magnitude);
     }
   }
 }
@@ -45,12 +43,11 @@ TEST(Prepared, FactorReproducesTheDampedHessianInSolvingOrder) {
   for (int64_t i = 0; i < x.size(); ++i)
     x.data()[i] = static_cast<float>(rng.normal() * static_cast<double>(1 + i % n));
   h.add(x.view());
-  h.finish();
   const PreparedHessian p = prepare_hessian(std::move(h), {.damping = 0.05, .order = ColumnOrder::kActivation});
   ASSERT_TRUE(p.factored());
   EXPECT_EQ(p.factorizations, 1);
   EXPECT_EQ(p.failed_minor, 0);
-  const Matrix<double>& sum = p.hessian.sum;
+  const SymmetricView sum = p.h();
   double mean = 0;
   for (int64_t i = 0; i < n; ++i) mean += sum(i, i) / static_cast<double>(n);
   for (int64_t r = 0; r < n; ++r) {
@@ -59,7 +56,7 @@ TEST(Prepared, FactorReproducesTheDampedHessianInSolvingOrder) {
     }
     for (int64_t c = r; c < n; ++c) {
       double product = 0;
-      for (int64_t k = c; k < n; ++k) product += p.factor(r, k) * p.factor(c, k);
+      for (int64_t k = c; k < n; ++k) product += p.factor()(r, k) * p.factor()(c, k);
       const double expected = sum(p.order[r], p.order[c]) + (r == c ? 0.05 * mean : 0.0);
       // Backward error of Cholesky: (n + 1) eps sqrt(a_rr a_cc), Higham 2002, theorem 10.3.
       const double scale = std::sqrt(sum(p.order[r], p.order[r]) * sum(p.order[c], p.order[c])) + 0.05 * mean;
@@ -92,7 +89,7 @@ TEST(Prepared, RaisesSmallEigenvaluesWhenNoDampingHelps) {
   EXPECT_EQ(p.raised_to_floor, 1);
   EXPECT_DOUBLE_EQ(p.lambda, 0.01);
   // Eigenvalues lambda and 1 + 1e9 with eigenvectors (1, -1) and (1, 1): the product of the pivots is that of them.
-  const double determinant = std::pow(p.factor(0, 0) * p.factor(1, 1), 2);
+  const double determinant = std::pow(p.factor()(0, 0) * p.factor()(1, 1), 2);
   EXPECT_NEAR(determinant / (0.01 * (1 + 1e9)), 1.0, 1e-4);  // lambda is known to 1e9 eps, about 2e-5 of it
 }
 
@@ -127,9 +124,8 @@ TEST(Prepared, FactsNameWhatIsWrongWithTheData) {
   }
   Hessian h(4);
   h.add(x.view());
-  h.finish();
   const PreparedHessian p = prepare_hessian(std::move(h), {.damping = 1e-6});
-  const Matrix<double>& sum = p.hessian.sum;
+  const SymmetricView sum = p.h();
   EXPECT_EQ(p.facts.dead_channels, 1);
   EXPECT_EQ(p.facts.duplicate_channels, 1);
   EXPECT_EQ(p.facts.effective_rank, 2);
@@ -154,7 +150,6 @@ TEST(Hessian, TakesInputsOfAnyMagnitude) {
     for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(magnitude * rng.normal());
     Hessian h(3);
     h.add(x.view());
-    h.finish();
     for (int64_t i = 0; i < 3; ++i) {
       for (int64_t j = 0; j < 3; ++j) {
         double expected = 0, sizes = 0;
@@ -162,7 +157,7 @@ TEST(Hessian, TakesInputsOfAnyMagnitude) {
           expected += double{x(t, i)} * x(t, j);
           sizes += std::abs(double{x(t, i)} * x(t, j));
         }
-        EXPECT_NEAR(h.sum(i, j), expected, 8 * 0x1p-24 * sizes) << magnitude;
+        EXPECT_NEAR(h(i, j), expected, 8 * 0x1p-24 * sizes) << magnitude;
       }
     }
   }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "base/rng.h"
 
@@ -30,7 +32,6 @@ Drifted make_drifted(Rng& rng, double damping) {
   for (int64_t i = 0; i < moved.size(); ++i) moved.data()[i] += static_cast<float>(0.3 * rng.normal());
   Hessian h(kIn);
   h.add(moved.view());
-  h.finish();
   return {std::move(x), std::move(moved), prepare_hessian(std::move(h), {.damping = damping})};
 }
 
@@ -117,7 +118,10 @@ TEST(Target, WithoutDriftOrFactorTheWeightStays) {
   InputDrift none(kIn);
   none.add(d.x.view(), d.x.view());
   const Matrix<float> same = shifted_target(weight.view(), none.correction(weight.view(), {}).view(), d.prepared);
-  d.prepared.factor = Matrix<double>();
+  Hessian broken(kIn);
+  broken.sum(0, 0) = std::numeric_limits<double>::quiet_NaN();
+  d.prepared = prepare_hessian(std::move(broken), {});
+  ASSERT_FALSE(d.prepared.factored());
   const Matrix<float> unfactored = target_by_input(d, weight, {});
   for (int64_t i = 0; i < weight.size(); ++i) {
     ASSERT_EQ(same.data()[i], weight.data()[i]);

@@ -217,7 +217,7 @@ TEST_F(Troubled, AWideInputIsCutIntoDiagonalBlocks) {
   o.bits = 3;
   o.shift = o.residual = 0;
   const RunRecord whole = quantize(o, quiet_);
-  o.hessian_memory = 16.0 * 768 * 768 / 2 / 1e9;  // half of what down_proj needs
+  o.hessian_memory = 8.0 * 768 * 768 / 2 / 1e9;  // half of what down_proj needs
   const RunRecord cut = quantize(o, quiet_);
   const auto down = [](const RunRecord& record) {
     return *std::find_if(record.linears.begin(), record.linears.end(),

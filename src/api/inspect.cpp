@@ -42,7 +42,7 @@ ModelInfo inspect(const InspectOptions& options) {
   info.head_dim = c.head_dim;
   info.vocab = c.vocab;
   info.max_positions = c.max_positions;
-  info.rope = describe(c.rope);
+  info.rope = describe_rope(c);
   info.tied_head = head_module(c, *opened.source) != c.family->head;
   const Model model(c, *opened.source, 1);  // checks that every tensor is there with its shape
   const std::vector<StageShape> stages = model_stages(c);

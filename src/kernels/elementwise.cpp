@@ -58,28 +58,46 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, int64_
   store_some(hn::Mul(w, hn::Mul(load_some(d, x + i, n - i, 0.0f), inverse)), d, out + i, n - i);
 }
 
-// With e = exp(-|x|), which cannot overflow: x / (1 + e) for x >= 0, x e / (1 + e) for x < 0.
-HWY_INLINE VF silu(VF x) {
+// x / (1 + exp(-t)) for a t of the sign of x, |t| >= |x|. With e = exp(-|t|), which cannot overflow: x / (1 + e) for
+// x >= 0, x e / (1 + e) for x < 0.
+HWY_INLINE VF times_sigmoid(VF x, VF t) {
   const DF d;
   const VF one = hn::Set(d, 1.0f);
-  const VF e = exp_of_nonpositive(d, hn::Neg(hn::Abs(x)));
+  const VF e = exp_of_nonpositive(d, hn::Neg(hn::Abs(t)));
   const auto negative = hn::Lt(x, hn::Zero(d));
   // e is 0 below -104: there -128 stands for x, since -inf * 0 is NaN.
   const VF finite = hn::IfThenElse(hn::Lt(x, hn::Set(d, -128.0f)), hn::Set(d, -128.0f), x);
   return hn::Div(hn::IfThenElse(negative, hn::Mul(finite, e), x), hn::Add(one, e));
 }
 
-void silu_mul(float* gate, const float* up, int64_t n) {
+struct Silu {
+  static HWY_INLINE VF of(VF x) { return times_sigmoid(x, x); }
+};
+
+// t = 2 sqrt(2 / pi) (x + 0.044715 x^3), as x (a + b x^2): both terms have one sign, so nothing cancels.
+struct GeluTanh {
+  static HWY_INLINE VF of(VF x) {
+    const DF d;
+    const VF t = hn::MulAdd(hn::Set(d, 0.0713548163f), hn::Mul(x, x), hn::Set(d, 1.59576912f));
+    return times_sigmoid(x, hn::Mul(x, t));
+  }
+};
+
+template <class Activation>
+HWY_INLINE void activate_and_mul(float* gate, const float* up, int64_t n) {
   const DF d;
   const int64_t lanes = lanes_of(d);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Mul(silu(hn::LoadU(d, gate + i)), hn::LoadU(d, up + i)), d, gate + i);
+    hn::StoreU(hn::Mul(Activation::of(hn::LoadU(d, gate + i)), hn::LoadU(d, up + i)), d, gate + i);
   }
   if (i == n) return;
-  const VF rest = silu(load_some(d, gate + i, n - i, 0.0f));
+  const VF rest = Activation::of(load_some(d, gate + i, n - i, 0.0f));
   store_some(hn::Mul(rest, load_some(d, up + i, n - i, 0.0f)), d, gate + i, n - i);
 }
+
+void silu_mul(float* gate, const float* up, int64_t n) { activate_and_mul<Silu>(gate, up, n); }
+void gelu_tanh_mul(float* gate, const float* up, int64_t n) { activate_and_mul<GeluTanh>(gate, up, n); }
 
 void add(float* h, const float* x, int64_t n) {
   const DF d;
@@ -140,6 +158,7 @@ namespace hesse {
 
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(silu_mul);
+HWY_EXPORT(gelu_tanh_mul);
 HWY_EXPORT(add);
 HWY_EXPORT(scale);
 HWY_EXPORT(rope_half);
@@ -149,6 +168,7 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, int64_
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, eps, out, n);
 }
 void silu_mul(float* gate, const float* up, int64_t n) { HWY_DYNAMIC_DISPATCH(silu_mul)(gate, up, n); }
+void gelu_tanh_mul(float* gate, const float* up, int64_t n) { HWY_DYNAMIC_DISPATCH(gelu_tanh_mul)(gate, up, n); }
 void add(float* h, const float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(add)(h, x, n); }
 void scale(float* x, float factor, int64_t n) { HWY_DYNAMIC_DISPATCH(scale)(x, factor, n); }
 void rope_half(float* x, const float* cos, const float* sin, int64_t half) {

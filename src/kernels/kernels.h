@@ -20,6 +20,10 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, int64_
 // In place: gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)), silu(-inf) = -0.
 void silu_mul(float* gate, const float* up, int64_t n);
 
+// In place: gate[i] = gelu(gate[i]) * up[i] with the tanh form of GELU (Hendrycks and Gimpel 2016):
+// gelu(x) = x / 2 (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3), gelu(-inf) = -0.
+void gelu_tanh_mul(float* gate, const float* up, int64_t n);
+
 // In place: h[i] += x[i].
 void add(float* h, const float* x, int64_t n);
 
@@ -58,6 +62,7 @@ void f16_to_f32(const uint16_t* in, float* out, int64_t n);
 void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
 void silu_mul(float* gate, const float* up, int64_t n);
+void gelu_tanh_mul(float* gate, const float* up, int64_t n);
 void add(float* h, const float* x, int64_t n);
 void scale(float* x, float factor, int64_t n);
 void rope_half(float* x, const float* cos, const float* sin, int64_t half);

@@ -45,6 +45,16 @@ void silu_mul(float* gate, const float* up, int64_t n) {
   }
 }
 
+void gelu_tanh_mul(float* gate, const float* up, int64_t n) {
+  constexpr double kTwiceRootOfTwoByPi = 1.5957691216057308;
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = gate[i];
+    const double gelu =
+        (gate[i] == -kInfinity) ? -0.0 : x / (1.0 + std::exp(-kTwiceRootOfTwoByPi * (x + 0.044715 * x * x * x)));
+    gate[i] = static_cast<float>(gelu * up[i]);
+  }
+}
+
 void add(float* h, const float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) h[i] += x[i];
 }

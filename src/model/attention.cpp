@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kQueryTile = 64;
 constexpr int64_t kKeyTile = 128;
 
-// One tile of queries of one head against all keys that it may see.
+// One tile of queries of one head against the keys that it may see.
 class QueryTile {
  public:
   QueryTile(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
@@ -31,17 +31,18 @@ class QueryTile {
   void run(MatrixView<float> out) {
     Matrix<float> keys(shape_.head_dim, kKeyTile);  // transposed: keys side by side
     Matrix<float> scores(q_.rows, kKeyTile);
-    const int64_t visible = first_ + q_.rows + shape_.keys - shape_.queries;
-    for (int64_t begin = 0; begin < visible; begin += kKeyTile) {
-      const int64_t count = std::min(kKeyTile, visible - begin);
+    const int64_t start = first_key(0);
+    const int64_t end = last_key(q_.rows - 1) + 1;
+    for (int64_t begin = start; begin < end; begin += kKeyTile) {
+      const int64_t count = std::min(kKeyTile, end - begin);
       for (int64_t j = 0; j < count; ++j) {
         const float* key = k_.row(begin + j);
         for (int64_t d = 0; d < shape_.head_dim; ++d) keys(d, j) = key[d];
       }
       gemm_tile(q_.data, q_.stride, keys.data(), kKeyTile, scores.data(), kKeyTile, q_.rows, count, shape_.head_dim, 0);
-      for (int64_t row = 0; row < q_.rows; ++row) take_scores(row, begin, count, scores.row(row));
+      for (int64_t row = 0; row < q_.rows; ++row) take_scores(row, begin, count, scores.row(row), begin > start);
       gemm_tile(scores.data(), kKeyTile, v_.row(begin), v_.stride, sum_.data(), shape_.head_dim, q_.rows,
-                shape_.head_dim, count, begin > 0 ? 1 : 0);
+                shape_.head_dim, count, begin > start ? 1 : 0);
     }
     for (int64_t row = 0; row < q_.rows; ++row) {
       std::copy_n(sum_.row(row), shape_.head_dim, out.row(row));
@@ -50,16 +51,23 @@ class QueryTile {
   }
 
  private:
-  // Scores become weights relative to the maximum so far; what was summed before shrinks accordingly.
-  void take_scores(int64_t row, int64_t begin, int64_t count, float* scores) {
+  // The keys that the query in row `row` sees.
+  int64_t last_key(int64_t row) const { return first_ + row + shape_.keys - shape_.queries; }
+  int64_t first_key(int64_t row) const {
+    return (shape_.window == 0) ? 0 : std::max<int64_t>(0, last_key(row) + 1 - shape_.window);
+  }
+
+  // Scores become weights relative to the maximum so far; what was summed before, if anything, shrinks accordingly.
+  void take_scores(int64_t row, int64_t begin, int64_t count, float* scores, bool summed) {
+    constexpr float kMasked = -std::numeric_limits<float>::infinity();
     scale(scores, shape_.scale, count);
-    const int64_t last = first_ + row + shape_.keys - shape_.queries;  // the last key that this query sees
-    for (int64_t j = std::max<int64_t>(0, last + 1 - begin); j < count; ++j) {
-      scores[j] = -std::numeric_limits<float>::infinity();
-    }
+    const int64_t from = std::clamp<int64_t>(first_key(row) - begin, 0, count);
+    const int64_t to = std::clamp<int64_t>(last_key(row) + 1 - begin, 0, count);
+    std::fill(scores, scores + from, kMasked);
+    std::fill(scores + to, scores + count, kMasked);
     float& max = max_[static_cast<size_t>(row)];
     const float shrink = softmax_tile(scores, count, &max, &denominator_[static_cast<size_t>(row)]);
-    if (begin > 0 && shrink != 1.0f) scale(sum_.row(row), shrink, shape_.head_dim);
+    if (summed && shrink != 1.0f) scale(sum_.row(row), shrink, shape_.head_dim);
   }
 
   MatrixView<const float> q_, k_, v_;

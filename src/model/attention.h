@@ -14,11 +14,13 @@ struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // query head a reads key/value head a / (heads / kv_heads)
   int64_t head_dim = 0;
-  float scale = 1;  // of the scores before the softmax
+  float scale = 1;     // of the scores before the softmax
+  int64_t window = 0;  // the keys that a query sees at most: the last ones, its own included; 0: all
 };
 
 // q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q.
-// softmax over the scores as they come (Milakov and Gimelshein 2018; Dao et al. 2022), upper tiles skipped.
+// softmax over the scores as they come (Milakov and Gimelshein 2018; Dao et al. 2022); tiles of keys that no query of a
+// tile sees, above the diagonal or behind the window, are skipped.
 void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
                       MatrixView<float> out, const AttentionShape& shape);
 

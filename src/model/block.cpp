@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/threads.h"
@@ -52,18 +51,39 @@ std::vector<StageShape> layer_stages(const ModelConfig& c, int64_t layer) {
   const auto name = [&](std::string_view rest) { return layer_name(f.layer_prefix, layer, rest); };
   const int64_t q = c.heads * c.head_dim;
   const int64_t kv = c.kv_heads * c.head_dim;
+  // A norm between would make the output's way into the residual stream nonlinear.
+  const bool o_adds = f.attention_out_norm.empty(), down_adds = f.mlp_out_norm.empty();
   return {
       {"qkv",
        false,
        {{name(f.q), q, c.hidden, c.qkv_bias},
         {name(f.k), kv, c.hidden, c.qkv_bias},
         {name(f.v), kv, c.hidden, c.qkv_bias}}},
-      {"o", true, {{name(f.o), c.hidden, q, c.o_bias}}},
+      {"o", o_adds, {{name(f.o), c.hidden, q, c.o_bias}}},
       {"gate_up",
        false,
        {{name(f.gate), c.intermediate, c.hidden, c.mlp_bias}, {name(f.up), c.intermediate, c.hidden, c.mlp_bias}}},
-      {"down", true, {{name(f.down), c.hidden, c.intermediate, c.mlp_bias}}},
+      {"down", down_adds, {{name(f.down), c.hidden, c.intermediate, c.mlp_bias}}},
   };
+}
+
+std::vector<NormShape> layer_norms(const ModelConfig& c, int64_t layer) {
+  const Family& f = *c.family;
+  std::vector<NormShape> norms;
+  for (const std::string_view name : {f.attention_norm, f.mlp_norm, f.attention_out_norm, f.mlp_out_norm}) {
+    if (!name.empty()) norms.push_back({layer_name(f.layer_prefix, layer, name), c.hidden});
+  }
+  for (const std::string_view name : {f.q_norm, f.k_norm}) {
+    if (!name.empty()) norms.push_back({layer_name(f.layer_prefix, layer, name), c.head_dim});
+  }
+  return norms;
+}
+
+std::vector<float> norm_factors(const ModelConfig& config, const WeightSource& source, std::string_view name,
+                                int64_t size) {
+  std::vector<float> factors = source.vector(name, size);
+  for (float& factor : factors) factor += config.family->norm_offset;
+  return factors;
 }
 
 void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<float> y) {
@@ -72,10 +92,18 @@ void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<fl
 }
 
 Block::Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, int64_t layer)
-    : config_(config), rope_(rope) {
+    : config_(config), rope_(rope), window_(config.layer_attention[static_cast<size_t>(layer)].window) {
   const Family& family = *config.family;
-  attention_norm_ = source.vector(layer_name(family.layer_prefix, layer, family.attention_norm), config.hidden);
-  mlp_norm_ = source.vector(layer_name(family.layer_prefix, layer, family.mlp_norm), config.hidden);
+  const auto read = [&](std::string_view name, int64_t size) {
+    if (name.empty()) return std::vector<float>();
+    return norm_factors(config, source, layer_name(family.layer_prefix, layer, name), size);
+  };
+  attention_norm_ = read(family.attention_norm, config.hidden);
+  mlp_norm_ = read(family.mlp_norm, config.hidden);
+  attention_out_norm_ = read(family.attention_out_norm, config.hidden);
+  mlp_out_norm_ = read(family.mlp_out_norm, config.hidden);
+  q_norm_ = read(family.q_norm, config.head_dim);
+  k_norm_ = read(family.k_norm, config.head_dim);
   for (const StageShape& shape : layer_stages(config, layer)) {
     Stage stage{shape.name, shape.writes_residual, {}};
     for (const LinearShape& linear : shape.linears) stage.linears.push_back(load_linear(source, linear));
@@ -91,38 +119,61 @@ void Block::begin(MatrixView<const float> h, MatrixView<float> x) const { norm(a
 
 void Block::finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h,
                    MatrixView<float> next) const {
-  const std::vector<Linear>& linears = stages_[static_cast<size_t>(stage)].linears;
   switch (stage) {
     case kQkv:
       attend(batch, x, next);
       break;
-    case kO: {
-      Matrix<float> y(x.rows, config_.hidden);
-      apply_linear(linears[0], x, y.view());
-      for_each_row(h.rows, [&](int64_t r) { add(h.row(r), y.row(r), h.cols); });
+    case kO:
+      add_to_residual(kO, attention_out_norm_, batch, x, h);
       norm(mlp_norm_, h, next);
       break;
-    }
-    case kGateUp: {
-      Matrix<float> up(x.rows, config_.intermediate);
-      apply_linear(linears[0], x, next);
-      apply_linear(linears[1], x, up.view());
-      for_each_row(x.rows, [&](int64_t r) { silu_mul(next.row(r), up.row(r), config_.intermediate); });
+    case kGateUp:
+      gate_and_up(batch, x, next);
       break;
-    }
-    case kDown: {
-      Matrix<float> y(x.rows, config_.hidden);
-      apply_linear(linears[0], x, y.view());
-      for_each_row(h.rows, [&](int64_t r) { add(h.row(r), y.row(r), h.cols); });
+    case kDown:
+      add_to_residual(kDown, mlp_out_norm_, batch, x, h);
       break;
-    }
     default:
       throw Error(ErrorKind::kInternal, fmt::format("[block] there is no stage {}", stage));
   }
 }
 
+void Block::apply(int64_t stage, size_t index, const Batch& batch, MatrixView<const float> x,
+                  MatrixView<float> y) const {
+  apply_linear(stages_[static_cast<size_t>(stage)].linears[index], x, y);
+  if (batch.output_peaks == nullptr) return;
+  std::vector<float> peaks(static_cast<size_t>(y.rows));
+  for_each_row(y.rows, [&](int64_t r) { peaks[static_cast<size_t>(r)] = max_abs(y.row(r), y.cols); });
+  float& peak = (*batch.output_peaks)[index];
+  for (const float value : peaks) peak = std::max(peak, value);
+}
+
+void Block::add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch,
+                            MatrixView<const float> x, MatrixView<float> h) const {
+  Matrix<float> y(x.rows, config_.hidden);
+  apply(stage, 0, batch, x, y.view());
+  if (!out_norm.empty()) norm(out_norm, y.view(), y.view());
+  for_each_row(h.rows, [&](int64_t r) { add(h.row(r), y.row(r), h.cols); });
+}
+
+void Block::gate_and_up(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const {
+  Matrix<float> up(x.rows, config_.intermediate);
+  apply(kGateUp, 0, batch, x, out);
+  apply(kGateUp, 1, batch, x, up.view());
+  const auto activate_and_mul = (config_.activation == Activation::kSilu) ? silu_mul : gelu_tanh_mul;
+  for_each_row(x.rows, [&](int64_t r) { activate_and_mul(out.row(r), up.row(r), config_.intermediate); });
+}
+
+// What happens to the heads of q or k in one row before they meet: norm, if any, and rotation.
+void Block::finish_heads(float* row, int64_t heads, const std::vector<float>& norm, int64_t position) const {
+  for (int64_t h = 0; h < heads; ++h) {
+    float* head = row + h * config_.head_dim;
+    if (!norm.empty()) rms_norm(head, norm.data(), config_.norm_eps, head, config_.head_dim);
+    rope_half(head, rope_.cos.row(position), rope_.sin.row(position), config_.head_dim / 2);
+  }
+}
+
 void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const {
-  const std::vector<Linear>& linears = stages_[kQkv].linears;
   const int64_t kv_width = config_.kv_heads * config_.head_dim;
   const int64_t past = (batch.cache != nullptr) ? batch.cache->length : 0;
   Matrix<float> own_keys, own_values;
@@ -133,18 +184,13 @@ void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<flo
   const auto keys = (batch.cache != nullptr) ? batch.cache->keys.view().row_range(0, past + x.rows) : own_keys.view();
   const auto values =
       (batch.cache != nullptr) ? batch.cache->values.view().row_range(0, past + x.rows) : own_values.view();
-  apply_linear(linears[0], x, out);
-  apply_linear(linears[1], x, keys.row_range(past, x.rows));
-  apply_linear(linears[2], x, values.row_range(past, x.rows));
-  const auto rotate = [&](float* row, int64_t heads, int64_t position) {
-    for (int64_t head = 0; head < heads; ++head) {
-      rope_half(row + head * config_.head_dim, rope_.cos.row(position), rope_.sin.row(position), config_.head_dim / 2);
-    }
-  };
+  apply(kQkv, 0, batch, x, out);
+  apply(kQkv, 1, batch, x, keys.row_range(past, x.rows));
+  apply(kQkv, 2, batch, x, values.row_range(past, x.rows));
   for_each_row(x.rows, [&](int64_t r) {
     const int64_t position = past + r % batch.length;
-    rotate(out.row(r), config_.heads, position);
-    rotate(keys.row(past + r), config_.kv_heads, position);
+    finish_heads(out.row(r), config_.heads, q_norm_, position);
+    finish_heads(keys.row(past + r), config_.kv_heads, k_norm_, position);
   });
   causal_attention(out, keys, values, out,
                    {.sequences = batch.sequences,
@@ -153,7 +199,8 @@ void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<flo
                     .heads = config_.heads,
                     .kv_heads = config_.kv_heads,
                     .head_dim = config_.head_dim,
-                    .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim))});
+                    .scale = config_.attention_scale,
+                    .window = window_});
   if (batch.cache != nullptr) batch.cache->length += x.rows;
 }
 

@@ -33,11 +33,17 @@ struct LinearShape {
 // What the family's row and the config say of one layer, without any weights.
 struct StageShape {
   std::string_view name;             // "qkv", "o", "gate_up", "down"
-  bool writes_residual = false;      // the output of its one linear is added to the residual stream
+  bool writes_residual = false;      // the output of its one linear is added to the residual stream as it is
   std::vector<LinearShape> linears;  // all of the same `in`
   int64_t in() const { return linears.front().in; }
 };
 std::vector<StageShape> layer_stages(const ModelConfig& config, int64_t layer);
+
+struct NormShape {
+  std::string name;  // in the file
+  int64_t size = 0;
+};
+std::vector<NormShape> layer_norms(const ModelConfig& config, int64_t layer);
 
 // Keys and values of the tokens so far, of one sequence and one layer.
 struct KvCache {
@@ -51,17 +57,20 @@ struct Batch {
   int64_t sequences = 1;
   int64_t length = 0;
   KvCache* cache = nullptr;  // with one sequence only: its tokens come before these
+  // finish() raises element i to max |output| of the stage's i-th linear (infinity when one is not finite).
+  std::vector<float>* output_peaks = nullptr;
   int64_t rows() const { return sequences * length; }
 };
 
 class Block {
  public:
-  // Reads the layer. Error(kBadInput) for a tensor that is missing, of another shape or not finite.
+  // Reads the layer; `rope` is the rotation of this layer. Error(kBadInput) for a tensor that is missing, of another
+  // shape or not finite.
   Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, int64_t layer);
 
   struct Stage {
     std::string_view name;
-    bool writes_residual = false;  // then it has one linear, whose output is added to h
+    bool writes_residual = false;  // then it has one linear, whose output is added to h without a norm between
     std::vector<Linear> linears;
     int64_t in() const { return linears.front().weight.cols(); }
   };
@@ -71,7 +80,7 @@ class Block {
   void begin(MatrixView<const float> h, MatrixView<float> x) const;
 
   // Computes stage `stage` from its input x. `next` receives the input of the following stage; for the last stage it is
-  // not touched. Adds to h where the stage writes into the residual stream.
+  // not touched. Adds to h in the stages that end a half of the block: o and down.
   void finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h,
               MatrixView<float> next) const;
 
@@ -80,13 +89,26 @@ class Block {
 
  private:
   void attend(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const;
+  void finish_heads(float* row, int64_t heads, const std::vector<float>& norm, int64_t position) const;
+  void gate_and_up(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const;
+  // Linear `index` of stage `stage`.
+  void apply(int64_t stage, size_t index, const Batch& batch, MatrixView<const float> x, MatrixView<float> y) const;
+  void add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch, MatrixView<const float> x,
+                       MatrixView<float> h) const;
   void norm(const std::vector<float>& weight, MatrixView<const float> h, MatrixView<float> out) const;
 
   const ModelConfig& config_;
   const RopeTable& rope_;
-  std::vector<float> attention_norm_, mlp_norm_;  // [hidden]
+  int64_t window_;                                        // of this layer; 0: none
+  std::vector<float> attention_norm_, mlp_norm_;          // [hidden]
+  std::vector<float> attention_out_norm_, mlp_out_norm_;  // [hidden], or empty
+  std::vector<float> q_norm_, k_norm_;                    // [head_dim], or empty
   std::vector<Stage> stages_;
 };
+
+// What the norm `name` multiplies by: its weight and the family's offset.
+std::vector<float> norm_factors(const ModelConfig& config, const WeightSource& source, std::string_view name,
+                                int64_t size);
 
 // y = x W^T + b: x [rows, in], y [rows, out].
 void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<float> y);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "io/json.h"
 #include "model/arch.h"
@@ -21,6 +22,14 @@ struct RopeConfig {
   double original_positions = 0;  // kLlama3: original_max_position_embeddings
 };
 
+enum class Activation { kSilu, kGeluTanh };
+
+// What differs between the layers of one model.
+struct LayerAttention {
+  int64_t window = 0;       // the keys that a query sees at most, its own included; 0: all before it
+  bool local_rope = false;  // rotates by ModelConfig::local_rope
+};
+
 struct ModelConfig {
   const Family* family = nullptr;
   int64_t hidden = 0;
@@ -36,7 +45,12 @@ struct ModelConfig {
   bool o_bias = false;
   bool mlp_bias = false;
   bool tied_head = false;
+  float attention_scale = 0;  // of the scores before the softmax
+  float embedding_scale = 1;  // of the embeddings
+  Activation activation = Activation::kSilu;
   RopeConfig rope;
+  RopeConfig local_rope;                        // of the layers that say so
+  std::vector<LayerAttention> layer_attention;  // [layers]
 };
 
 // DIRECTORY/config.json. Error(kBadInput) when there is no such directory or file, or it is no JSON.
@@ -45,7 +59,10 @@ Json read_config_json(const std::filesystem::path& directory);
 // Reads both spellings of the RoPE fields (rope_theta with rope_scaling, and rope_parameters). Error(kBadInput)
 // "[config] WHERE: ..." for a missing or impossible field, an unknown model_type, activation or RoPE type.
 ModelConfig parse_model_config(const Json& config, const std::string& where);
+// The same for a row that need not be in the table; `family` must outlive the result.
+ModelConfig parse_model_config(const Json& config, const Family& family, const std::string& where);
 
-std::string describe(const RopeConfig& rope);  // "llama3, factor 8, theta 500000"
+// "llama3, factor 8, theta 500000", and what the layers with a window do.
+std::string describe_rope(const ModelConfig& config);
 
 }  // namespace hesse

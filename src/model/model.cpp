@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -53,6 +54,7 @@ Model::Model(ModelConfig config, const WeightSource& source, int64_t positions)
   require_shape(source, head_module(config_, source), config_.vocab, config_.hidden);
   source.vector(family.final_norm, config_.hidden);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    for (const NormShape& norm : layer_norms(config_, layer)) source.vector(norm.name, norm.size);
     for (const StageShape& stage : layer_stages(config_, layer)) {
       for (const LinearShape& linear : stage.linears) {
         require_shape(source, linear.name, linear.out, linear.in);
@@ -61,10 +63,23 @@ Model::Model(ModelConfig config, const WeightSource& source, int64_t positions)
     }
   }
   rope_ = make_rope_table(config_.rope, config_.head_dim, positions);
+  const auto& layers = config_.layer_attention;
+  if (std::any_of(layers.begin(), layers.end(), [](const LayerAttention& layer) { return layer.local_rope; })) {
+    local_rope_ = make_rope_table(config_.local_rope, config_.head_dim, positions);
+  }
+}
+
+Block Model::block(int64_t layer) const {
+  const bool local = config_.layer_attention[static_cast<size_t>(layer)].local_rope;
+  return Block(config_, local ? local_rope_ : rope_, source_, layer);
 }
 
 Matrix<float> Model::embed(std::span<const int32_t> ids) const {
-  return source_.rows(config_.family->embedding, ids, config_.hidden);
+  Matrix<float> h = source_.rows(config_.family->embedding, ids, config_.hidden);
+  if (config_.embedding_scale != 1) {
+    parallel_for(h.rows(), [&](int64_t r) { scale(h.row(r), config_.embedding_scale, h.cols()); });
+  }
+  return h;
 }
 
 void Model::prefetch(int64_t layer) const {
@@ -75,7 +90,7 @@ void Model::prefetch(int64_t layer) const {
 }
 
 Model::Head::Head(const ModelConfig& config, const WeightSource& source)
-    : config_(config), norm_(source.vector(config.family->final_norm, config.hidden)) {
+    : config_(config), norm_(norm_factors(config, source, config.family->final_norm, config.hidden)) {
   head_.name = head_module(config, source);
   head_.weight = source.linear(head_.name);
 }

@@ -21,7 +21,7 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   Matrix<float> embed(std::span<const int32_t> ids) const;  // [ids, hidden]
-  Block block(int64_t layer) const { return Block(config_, rope_, source_, layer); }
+  Block block(int64_t layer) const;
   // Says that the weights of `layer` will be read soon (a layer that does not exist is ignored).
   void prefetch(int64_t layer) const;
 
@@ -34,7 +34,7 @@ class Model {
 
    private:
     const ModelConfig& config_;
-    std::vector<float> norm_;  // [hidden]
+    std::vector<float> norm_;  // [hidden], the offset included
     Linear head_;
   };
   Head head() const { return Head(config_, source_); }
@@ -43,6 +43,7 @@ class Model {
   ModelConfig config_;
   const WeightSource& source_;
   RopeTable rope_;
+  RopeTable local_rope_;  // empty when no layer uses it
 };
 
 // Every linear of every layer, in the order of solving.

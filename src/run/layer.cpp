@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -42,8 +43,12 @@ class LayerRun {
     for (size_t s = 0; s < shares.size(); ++s) {
       Block::Stage& stage = block_.stages()[s];
       std::vector<SolvedLinear> solved = solve(stage, s == 0 ? 0 : shares[s - 1]);
-      finish(block_, s, streams_.quantized);
-      if (original_) finish(*original_, s, *streams_.original);
+      std::vector<float> peaks(stage.linears.size(), 0.0f);
+      finish(block_, s, streams_.quantized, &peaks);
+      if (original_) finish(*original_, s, *streams_.original, nullptr);
+      for (size_t i = 0; i < solved.size(); ++i) {
+        if (std::isfinite(peaks[i])) solved[i].record.largest_output = static_cast<double>(peaks[i]);
+      }
       for (const SolvedLinear& linear : solved) {
         clock_.time("write", [&] { events_.solved(linear); });
       }
@@ -98,11 +103,12 @@ class LayerRun {
     events_.unusable_tokens(what);
   }
 
-  void finish(const Block& block, size_t stage, Stream& stream) {
+  void finish(const Block& block, size_t stage, Stream& stream, std::vector<float>* peaks) {
     const bool last = stage + 1 == block_.stages().size();
     Matrix<float> next(last ? 0 : stream.h.rows(), last ? 0 : block_.stages()[stage + 1].in());
     clock_.time("forward", [&] {
-      for_each_batch(*job_.windows, [&](const Batch& batch, int64_t first) {
+      for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
+        batch.output_peaks = peaks;
         const auto rows = [&](Matrix<float>& m) { return m.view().row_range(first, batch.rows()); };
         block.finish(static_cast<int64_t>(stage), batch, rows(stream.x), rows(stream.h),
                      last ? MatrixView<float>() : rows(next));

@@ -96,20 +96,21 @@ TEST_P(Elementwise, SiluMulEqualsItsTwin) {
   });
 }
 
+const Floats kExtremes{0.0f,  -0.0f,  1e-45f, -1e-45f, 1e-38f,  -1e-38f, 1e-7f,   -1e-7f,  87.0f,  -87.0f,
+                       88.8f, -88.8f, -90.0f, 104.0f,  -104.0f, 128.0f,  -105.0f, -128.0f, 200.0f, -200.0f,
+                       1e4f,  -1e4f,  1e30f,  -1e30f,  3e38f,   -3e38f,  kInf,    -kInf,   kNaN};
+
 TEST_P(Elementwise, SiluMulAtTheExtremes) {
-  const Floats extremes{0.0f,  -0.0f,  1e-45f, -1e-45f, 1e-38f,  -1e-38f, 1e-7f,  -1e-7f,  87.0f,  -87.0f,
-                        88.8f, -88.8f, -90.0f, 104.0f,  -104.0f, -105.0f, 128.0f, -128.0f, 200.0f, -200.0f,
-                        1e4f,  -1e4f,  1e30f,  -1e30f,  3e38f,   -3e38f,  kInf,   -kInf,   kNaN};
-  const int64_t n = static_cast<int64_t>(extremes.size());
+  const int64_t n = static_cast<int64_t>(kExtremes.size());
   for (const float up : {1.0f, -0.5f, 1e30f}) {
     const Row ups(n, 0, up);
-    Floats out = extremes, twin = extremes;
+    Floats out = kExtremes, twin = kExtremes;
     silu_mul(out.data(), ups.data(), n);
     scalar::silu_mul(twin.data(), ups.data(), n);
-    for (size_t i = 0; i < extremes.size(); ++i) {
-      SCOPED_TRACE(extremes[i]);
+    for (size_t i = 0; i < kExtremes.size(); ++i) {
+      SCOPED_TRACE(kExtremes[i]);
       EXPECT_WITHIN(out[i], twin[i], silu_tolerance(twin[i], up));
-      EXPECT_EQ(std::isnan(out[i]), std::isnan(extremes[i]));
+      EXPECT_EQ(std::isnan(out[i]), std::isnan(kExtremes[i]));
     }
   }
 }
@@ -127,17 +128,83 @@ TEST_P(Elementwise, SiluMulKnownValues) {
   EXPECT_TRUE(std::isnan(gate[5]));
 }
 
+// x / (1 + exp(-t)) as for silu, but t = x (a + b x^2) is rounded too: a, b, x^2, their sum and the product, 5 units of
+// t at most, since both terms have one sign. For x >= 0 that hardly shows: t e / (1 + e) <= 0.28, 2 units. For x < 0 it
+// is 5 |t| units of e, so far as e is not 0, which it is from |t| = 104.
+double gelu_tolerance(double x, double result, double up) {
+  const double t = std::min(104.0, std::fabs(1.5957691216 * (x + 0.044715 * x * x * x)));
+  const double units = (x < 0) ? 8.01 + 5.01 * t : 10.01;
+  return units * kUnit * std::fabs(result) + kSmallest * (130.0 * std::fabs(up) + 1.0);
+}
+
+TEST_P(Elementwise, GeluTanhMulEqualsItsTwin) {
+  sweep([](int64_t n, int64_t offset, Rng& rng) {
+    const Row gate(n, offset, rng, 4.0), up(n, 3 - offset, rng);
+    Row out = gate, twin = gate;
+    gelu_tanh_mul(out.data(), up.data(), n);
+    scalar::gelu_tanh_mul(twin.data(), up.data(), n);
+    for (int64_t i = 0; i < n; ++i) EXPECT_WITHIN(out[i], twin[i], gelu_tolerance(gate[i], twin[i], up[i]));
+  });
+}
+
+TEST_P(Elementwise, GeluTanhMulAtTheExtremes) {
+  const int64_t n = static_cast<int64_t>(kExtremes.size());
+  for (const float up : {1.0f, -0.5f, 1e30f}) {
+    const Row ups(n, 0, up);
+    Floats out = kExtremes, twin = kExtremes;
+    gelu_tanh_mul(out.data(), ups.data(), n);
+    scalar::gelu_tanh_mul(twin.data(), ups.data(), n);
+    for (size_t i = 0; i < kExtremes.size(); ++i) {
+      SCOPED_TRACE(kExtremes[i]);
+      EXPECT_WITHIN(out[i], twin[i], gelu_tolerance(kExtremes[i], twin[i], up));
+      EXPECT_EQ(std::isnan(out[i]), std::isnan(kExtremes[i]));
+    }
+  }
+}
+
+// The formula as it is published, where the tanh of long double has digits left: 1 + tanh(u) cancels for u < 0.
+TEST_P(Elementwise, GeluTanhMulEqualsThePublishedFormula) {
+  const long double root = std::sqrt(2.0L / std::acos(-1.0L));
+  const float one = 1.0f;
+  for (int i = -6000; i <= 6000; ++i) {
+    const float x = static_cast<float>(i) / 1000.0f;
+    const long double wide = x;
+    const long double exact = wide / 2 * (1 + std::tanh(root * (wide + 0.044715L * wide * wide * wide)));
+    const double expected = static_cast<double>(exact);
+    const double cancelled = std::fabs(x) * static_cast<double>(std::numeric_limits<long double>::epsilon());
+    float out = x;
+    gelu_tanh_mul(&out, &one, 1);
+    ASSERT_TRUE(within(out, expected, gelu_tolerance(x, expected, 1.0) + cancelled)) << x;
+  }
+}
+
+TEST_P(Elementwise, GeluTanhMulKnownValues) {
+  Row gate(19, 0, 0.0f);
+  const Row up(19, 0, 5.0f);
+  gate[1] = 1e30f, gate[2] = -200.0f, gate[3] = -kInf, gate[4] = kInf, gate[5] = kNaN, gate[6] = 1.0f;
+  gelu_tanh_mul(gate.data(), up.data(), 19);
+  EXPECT_EQ(gate[0], 0.0f);
+  EXPECT_EQ(gate[1], 5e30f);
+  EXPECT_EQ(gate[2], 0.0f);
+  EXPECT_EQ(gate[3], 0.0f);
+  EXPECT_EQ(gate[4], kInf);
+  EXPECT_TRUE(std::isnan(gate[5]));
+  EXPECT_NEAR(gate[6], 5 * 0.8411919906, 1e-6);  // with erf: 0.8413447461
+}
+
 // An element's result does not depend on where in a vector, or in the rest, it stands.
 TEST_P(Elementwise, PlaceDoesNotMatter) {
   HESSE_PRINT_SEED();
   Rng rng(test_seed());
   const Row gate(70, 0, rng, 10.0), up(70, 0, rng);
-  Row all = gate;
-  silu_mul(all.data(), up.data(), 70);
-  for (int64_t i = 0; i < 70; ++i) {
-    float one = gate[i];
-    silu_mul(&one, up.data() + i, 1);
-    EXPECT_EQ(one, all[i]);
+  for (const auto activate_and_mul : {silu_mul, gelu_tanh_mul}) {
+    Row all = gate;
+    activate_and_mul(all.data(), up.data(), 70);
+    for (int64_t i = 0; i < 70; ++i) {
+      float one = gate[i];
+      activate_and_mul(&one, up.data() + i, 1);
+      EXPECT_EQ(one, all[i]);
+    }
   }
 }
 
@@ -218,12 +285,14 @@ TEST_P(Elementwise, NaNIsNeverHidden) {
       out = bad;
       scale(out.data(), 0.0f, n);
       EXPECT_TRUE(std::isnan(out[at]));
-      out = bad;
-      silu_mul(out.data(), ones.data(), n);
-      EXPECT_TRUE(std::isnan(out[at]));
-      out = Row(n, 0, -1e9f);  // silu is 0 here
-      silu_mul(out.data(), bad.data(), n);
-      EXPECT_TRUE(std::isnan(out[at]));
+      for (const auto activate_and_mul : {silu_mul, gelu_tanh_mul}) {
+        out = bad;
+        activate_and_mul(out.data(), ones.data(), n);
+        EXPECT_TRUE(std::isnan(out[at]));
+        out = Row(n, 0, -1e9f);  // both are 0 here
+        activate_and_mul(out.data(), bad.data(), n);
+        EXPECT_TRUE(std::isnan(out[at]));
+      }
       out = bad;
       rope_half(out.data(), ones.data(), ones.data(), n);
       EXPECT_TRUE(std::isnan(out[at]) && std::isnan(out[at + n]));

@@ -52,6 +52,20 @@ TEST(ScalarTwin, SiluIsHalfOfOnePlusTanh) {
   }
 }
 
+// The published formula; 1 + tanh cancels for x < 0, so far as long double has digits left.
+TEST(ScalarTwin, GeluTanhIsThePublishedFormula) {
+  const long double root = std::sqrt(2.0L / std::acos(-1.0L));
+  for (float x = -6.0f; x <= 100.0f; x += 0.037f) {
+    const long double wide = x;
+    const long double exact = 3.0L * wide / 2 * (1 + std::tanh(root * (wide + 0.044715L * wide * wide * wide)));
+    const double cancelled = 3.0 * std::fabs(x) * static_cast<double>(std::numeric_limits<long double>::epsilon());
+    float gate = x;
+    const float up = 3.0f;
+    scalar::gelu_tanh_mul(&gate, &up, 1);
+    EXPECT_WITHIN(gate, static_cast<double>(exact), one_rounding(exact) + cancelled);
+  }
+}
+
 TEST(ScalarTwin, RopeMultipliesByAComplexNumber) {
   Row x(2, 0, 0.0f);
   for (double angle = -7.0; angle < 7.0; angle += 0.31) {

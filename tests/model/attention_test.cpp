@@ -22,7 +22,8 @@ Matrix<float> random_matrix(Rng& rng, int64_t rows, int64_t cols) {
 // Every score at once, in float64.
 void check_against_plain(const AttentionShape& s, Rng& rng) {
   SCOPED_TRACE(testing::Message() << s.sequences << " x " << s.queries << "/" << s.keys << " heads " << s.heads << "/"
-                                  << s.kv_heads << " dim " << s.head_dim << " seed " << kSeed);
+                                  << s.kv_heads << " dim " << s.head_dim << " window " << s.window << " seed "
+                                  << kSeed);
   const Matrix<float> q = random_matrix(rng, s.sequences * s.queries, s.heads * s.head_dim);
   const Matrix<float> k = random_matrix(rng, s.sequences * s.keys, s.kv_heads * s.head_dim);
   const Matrix<float> v = random_matrix(rng, s.sequences * s.keys, s.kv_heads * s.head_dim);
@@ -30,7 +31,9 @@ void check_against_plain(const AttentionShape& s, Rng& rng) {
   causal_attention(q.view(), k.view(), v.view(), out.view(), s);
   for (int64_t row = 0; row < q.rows(); ++row) {
     const int64_t sequence = row / s.queries;
-    const int64_t visible = row % s.queries + s.keys - s.queries + 1;
+    const int64_t end = row % s.queries + s.keys - s.queries + 1;
+    const int64_t begin = s.window > 0 ? std::max<int64_t>(0, end - s.window) : 0;
+    const int64_t visible = end - begin;
     for (int64_t head = 0; head < s.heads; ++head) {
       const int64_t kv = head / (s.heads / s.kv_heads) * s.head_dim;
       std::vector<double> weight(static_cast<size_t>(visible));
@@ -38,7 +41,7 @@ void check_against_plain(const AttentionShape& s, Rng& rng) {
       for (int64_t j = 0; j < visible; ++j) {
         double score = 0;
         for (int64_t d = 0; d < s.head_dim; ++d) {
-          score += double{q(row, head * s.head_dim + d)} * k(sequence * s.keys + j, kv + d);
+          score += double{q(row, head * s.head_dim + d)} * k(sequence * s.keys + begin + j, kv + d);
         }
         weight[j] = score * s.scale;
         max = std::max(max, weight[j]);
@@ -47,7 +50,7 @@ void check_against_plain(const AttentionShape& s, Rng& rng) {
       for (int64_t d = 0; d < s.head_dim; ++d) {
         double expected = 0;
         for (int64_t j = 0; j < visible; ++j) {
-          const double value = v(sequence * s.keys + j, kv + d);
+          const double value = v(sequence * s.keys + begin + j, kv + d);
           expected += weight[j] / sum * value;
           largest_value = std::max(largest_value, std::abs(value));
         }
@@ -74,6 +77,40 @@ TEST(Attention, QueriesBehindACacheSeeAllEarlierKeys) {
   Rng rng(kSeed);
   check_against_plain({1, 1, 300, 4, 2, 32, 0.18f}, rng);
   check_against_plain({1, 5, 130, 4, 2, 32, 0.18f}, rng);
+}
+
+// Windows of one key, around the sizes of the tiles, and longer than the sequence.
+TEST(Attention, AWindowHidesEarlierKeys) {
+  Rng rng(kSeed);
+  for (const int64_t window : {1, 2, 63, 64, 65, 127, 128, 129, 192, 300}) {
+    for (const int64_t length : {1, 64, 65, 290})
+      check_against_plain({1, length, length, 2, 1, 16, 0.25f, window}, rng);
+    check_against_plain({1, 1, 300, 2, 1, 16, 0.25f, window}, rng);
+    check_against_plain({1, 70, 300, 2, 1, 16, 0.25f, window}, rng);
+  }
+  check_against_plain({3, 100, 100, 6, 2, 8, 0.35f, 40}, rng);
+}
+
+// A key outside of the window cannot be seen at all, be its score ever so large.
+TEST(Attention, KeysBehindTheWindowDoNotMatter) {
+  Rng rng(kSeed);
+  const AttentionShape shape{1, 300, 300, 1, 1, 8, 1.0f, 50};
+  const Matrix<float> q = random_matrix(rng, 300, 8);
+  Matrix<float> k = random_matrix(rng, 300, 8);
+  Matrix<float> v = random_matrix(rng, 300, 8);
+  Matrix<float> before(300, 8), after(300, 8);
+  causal_attention(q.view(), k.view(), v.view(), before.view(), shape);
+  for (int64_t d = 0; d < 8; ++d) k(100, d) *= 1e6f, v(100, d) *= 1e6f;
+  causal_attention(q.view(), k.view(), v.view(), after.view(), shape);
+  int changed = 0;
+  for (int64_t row = 0; row < 300; ++row) {
+    const bool sees = row >= 100 && row < 150;
+    bool same = true;
+    for (int64_t d = 0; d < 8; ++d) same = same && before(row, d) == after(row, d);
+    ASSERT_TRUE(same || sees) << row;
+    changed += same ? 0 : 1;
+  }
+  EXPECT_GT(changed, 10);  // of the 50 rows that see it, about half have a positive score
 }
 
 TEST(Attention, MayWriteOverTheQueries) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "hesse/error.h"
 
 namespace hesse {
@@ -51,6 +54,121 @@ TEST(Config, BothSpellingsOfRopeMeanTheSame) {
   EXPECT_EQ(parse_model_config(config_with("rope_scaling", "null"), "t").rope.kind, RopeKind::kDefault);
 }
 
+const char* kGemma3 = R"({"model_type": "gemma3_text", "hidden_size": 640, "intermediate_size": 2048,
+  "num_hidden_layers": 7, "num_attention_heads": 4, "vocab_size": 100})";
+
+Json gemma3_with(const std::string& key, const std::string& value) {
+  Json json = Json::parse(kGemma3, "t");
+  json.set(key, Json::parse(value, "t"));
+  return json;
+}
+
+std::vector<int64_t> windows(const ModelConfig& config) {
+  std::vector<int64_t> result;
+  for (const LayerAttention& layer : config.layer_attention) result.push_back(layer.window);
+  return result;
+}
+using Sizes = std::vector<int64_t>;
+
+TEST(Config, FillsInWhatGemma3Says) {
+  const ModelConfig c = parse_model_config(Json::parse(kGemma3, "t"), "t");
+  EXPECT_EQ(c.kv_heads, 4);
+  EXPECT_EQ(c.head_dim, 256);
+  EXPECT_EQ(c.max_positions, 131072);
+  EXPECT_EQ(c.attention_scale, 0.0625f);
+  EXPECT_EQ(c.embedding_scale, 25.298221f);
+  EXPECT_EQ(c.activation, Activation::kGeluTanh);
+  EXPECT_TRUE(c.tied_head);
+  EXPECT_EQ(c.rope.theta, 1e6);
+  EXPECT_EQ(c.local_rope.theta, 1e4);
+  EXPECT_EQ(windows(c), (Sizes{4096, 4096, 4096, 4096, 4096, 0, 4096}));
+  for (const LayerAttention& layer : c.layer_attention) EXPECT_EQ(layer.local_rope, layer.window > 0);
+  EXPECT_EQ(describe_rope(c), "default, theta 1000000; layers with a window of 4096: default, theta 10000");
+}
+
+TEST(Config, LlamaHasNoneOfTheSwitchesOfGemma3) {
+  const ModelConfig c = parse_model_config(config_with("sliding_window", "4096"), "t");
+  EXPECT_EQ(c.attention_scale, 0.25f);
+  EXPECT_EQ(c.embedding_scale, 1.0f);
+  EXPECT_EQ(c.activation, Activation::kSilu);
+  EXPECT_EQ(windows(c), (Sizes{0, 0}));
+  EXPECT_EQ(describe_rope(c), "default, theta 10000");
+}
+
+TEST(Config, TheListOfLayersWinsOverThePattern) {
+  Json json = gemma3_with("sliding_window_pattern", "2");
+  json.set("sliding_window", Json(int64_t{8}));
+  EXPECT_EQ(windows(parse_model_config(json, "t")), (Sizes{8, 0, 8, 0, 8, 0, 8}));
+  const std::string full = "\"full_attention\", ", sliding = "\"sliding_attention\", ";
+  json.set("layer_types",
+           Json::parse("[" + full + sliding + full + full + full + full + "\"sliding_attention\"]", "t"));
+  EXPECT_EQ(windows(parse_model_config(json, "t")), (Sizes{0, 8, 0, 0, 0, 0, 8}));
+}
+
+// Other rules for windows than Gemma's, as rows of the table would state them.
+TEST(Config, RulesForWindows) {
+  Family family = *find_family("llama");
+  const auto of = [&](const Json& json) { return windows(parse_model_config(json, family, "t")); };
+  family.windows = {.size = 4096};
+  EXPECT_EQ(of(Json::parse(kPlain, "t")), (Sizes{4096, 4096}));
+  EXPECT_EQ(of(config_with("sliding_window", "null")), (Sizes{0, 0}));
+  EXPECT_EQ(of(config_with("sliding_window", "7")), (Sizes{7, 7}));
+  family.windows = {.size = 4096, .switch_key = "use_windows", .first_key = "full_layers", .first = 28};
+  EXPECT_EQ(of(config_with("full_layers", "0")), (Sizes{0, 0}));
+  EXPECT_EQ(of(config_with("use_windows", "true")), (Sizes{0, 0}));
+  Json json = config_with("use_windows", "true");
+  json.set("full_layers", Json(1));
+  EXPECT_EQ(of(json), (Sizes{0, 4096}));
+  json.set("full_layers", Json(0));
+  EXPECT_EQ(of(json), (Sizes{4096, 4096}));
+}
+
+TEST(Config, BothSpellingsOfTheTwoRotationsMeanTheSame) {
+  Json old = gemma3_with("rope_scaling", R"({"rope_type": "linear", "factor": 8.0})");
+  old.set("rope_theta", Json(5e5));
+  old.set("rope_local_base_freq", Json(2e4));
+  const Json recent = gemma3_with("rope_parameters", R"({
+      "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 500000.0},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 20000.0}})");
+  for (const Json& json : {old, recent}) {
+    const ModelConfig c = parse_model_config(json, "t");
+    EXPECT_EQ(c.rope.kind, RopeKind::kLinear);
+    EXPECT_EQ(c.rope.factor, 8);
+    EXPECT_EQ(c.rope.theta, 5e5);
+    EXPECT_EQ(c.local_rope.kind, RopeKind::kDefault);
+    EXPECT_EQ(c.local_rope.theta, 2e4);
+  }
+  const ModelConfig half =
+      parse_model_config(gemma3_with("rope_parameters", R"({"sliding_attention": {"rope_theta": 300.0}})"), "t");
+  EXPECT_EQ(half.rope.theta, 1e6);
+  EXPECT_EQ(half.local_rope.theta, 300);
+}
+
+TEST(Config, RefusesWhatItCannotRunOfGemma3) {
+  using testing::HasSubstr;
+  EXPECT_THAT(message(gemma3_with("final_logit_softcapping", "30.0")),
+              HasSubstr("'final_logit_softcapping' is 30.0; that is not supported for 'gemma3_text'"));
+  EXPECT_THAT(message(gemma3_with("attn_logit_softcapping", "50.0")), HasSubstr("'attn_logit_softcapping' is 50.0"));
+  EXPECT_THAT(message(gemma3_with("use_bidirectional_attention", "true")),
+              HasSubstr("bidirectional_attention' is true"));
+  EXPECT_EQ(message(gemma3_with("use_bidirectional_attention", "false")), "no error");
+  EXPECT_EQ(message(gemma3_with("final_logit_softcapping", "null")), "no error");
+  EXPECT_THAT(message(gemma3_with("hidden_activation", "\"silu\"")),
+              HasSubstr("activation 'silu' is not supported for 'gemma3_text'; known: gelu_pytorch_tanh, gelu_new"));
+  EXPECT_THAT(message(gemma3_with("query_pre_attn_scalar", "0")), HasSubstr("'query_pre_attn_scalar' is 0"));
+  EXPECT_THAT(message(gemma3_with("sliding_window", "0")), HasSubstr("'sliding_window' is 0"));
+  EXPECT_THAT(message(gemma3_with("sliding_window", "null")), HasSubstr("'sliding_window' is null"));
+  EXPECT_THAT(message(gemma3_with("sliding_window_pattern", "0")), HasSubstr("'sliding_window_pattern' is 0"));
+  EXPECT_THAT(message(gemma3_with("layer_types", R"(["full_attention"])")), HasSubstr("1 entries for 7 layers"));
+  EXPECT_THAT(message(gemma3_with("layer_types", R"(["linear_attention"])")),
+              HasSubstr("'layer_types' has 'linear_attention'; known: full_attention, sliding_attention"));
+  EXPECT_THAT(message(gemma3_with("layer_types", "6")), HasSubstr("expected an array"));
+  EXPECT_THAT(message(gemma3_with("rope_parameters", R"({"rope_type": "default", "rope_theta": 1e4})")),
+              HasSubstr("'rope_parameters' is one set for all layers; expected 'full_attention'"));
+  EXPECT_THAT(message(gemma3_with("rope_parameters", R"({"sliding_attention": 3})")), HasSubstr("not an object"));
+  EXPECT_THAT(message(gemma3_with("rope_local_base_freq", "-1")), HasSubstr("'rope_local_base_freq' is -1"));
+}
+
 TEST(Config, RefusesWhatItCannotRun) {
   using testing::HasSubstr;
   EXPECT_THAT(message(config_with("model_type", "\"mamba\"")),
@@ -58,6 +176,7 @@ TEST(Config, RefusesWhatItCannotRun) {
   EXPECT_THAT(message(config_with("hidden_size", "0")), HasSubstr("'hidden_size' is 0"));
   EXPECT_THAT(message(config_with("hidden_size", "\"64\"")), HasSubstr("expected an integer"));
   EXPECT_THAT(message(config_with("num_hidden_layers", "99999999999")), HasSubstr("99999999999"));
+  EXPECT_THAT(message(config_with("num_hidden_layers", "2147483647")), HasSubstr("expected 1 to 65536"));
   EXPECT_THAT(message(config_with("num_key_value_heads", "3")), HasSubstr("4 query heads cannot share 3"));
   EXPECT_THAT(message(config_with("head_dim", "15")), HasSubstr("even number"));
   EXPECT_THAT(message(config_with("hidden_act", "\"gelu\"")), HasSubstr("activation 'gelu'"));

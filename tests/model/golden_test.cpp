@@ -1,4 +1,5 @@
 // Logits of transformers in float32 (tools/make_golden.py made the files) against our forward pass.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hesse/error.h"
 #include "io/checkpoint.h"
 #include "io/safetensors.h"
 #include "model/model.h"
@@ -78,7 +80,7 @@ TEST(Golden, DemoModel) {
   check_logits(fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama", read_golden(kGolden / "tiny_llama.safetensors"));
 }
 
-TEST(Golden, EveryVariantOfTheLlamaBlock) {
+TEST(Golden, EveryVariantOfTheBlock) {
   int variants = 0;
   for (const auto& entry : fs::directory_iterator(kGolden)) {
     if (!entry.is_directory()) continue;
@@ -86,40 +88,98 @@ TEST(Golden, EveryVariantOfTheLlamaBlock) {
     check_logits(entry.path(), read_golden(entry.path() / "golden.safetensors"));
     ++variants;
   }
-  EXPECT_GE(variants, 6);
+  EXPECT_GE(variants, 12);
 }
 
-// The same tokens in one batch, as two sequences, and one by one with a cache.
-TEST(Golden, BatchesAndCacheGiveTheSameHiddenStates) {
-  const Golden golden = read_golden(kGolden / "tiny_llama.safetensors");
-  const std::vector<int32_t> ids(golden.ids.begin(), golden.ids.begin() + 16);
-  const Loaded loaded(fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama", 16);
-  const Block block = loaded.model.block(0);
+// All layers at once on `h`.
+void run(const Model& model, const Batch& batch, MatrixView<float> h) {
+  for (int64_t layer = 0; layer < model.config().layers; ++layer) model.block(layer).forward(batch, h);
+}
+
+// `prompt` tokens at once and the rest one by one, with a cache for each layer.
+Matrix<float> run_with_caches(const Model& model, const std::vector<int32_t>& ids, int64_t prompt) {
+  const int64_t length = static_cast<int64_t>(ids.size());
+  const int64_t width = model.config().kv_heads * model.config().head_dim;
+  Matrix<float> h = model.embed(ids);
+  for (int64_t layer = 0; layer < model.config().layers; ++layer) {
+    const Block block = model.block(layer);
+    KvCache cache{Matrix<float>(length, width), Matrix<float>(length, width), 0};
+    block.forward({.sequences = 1, .length = prompt, .cache = &cache}, h.view().row_range(0, prompt));
+    for (int64_t t = prompt; t < length; ++t) {
+      block.forward({.sequences = 1, .length = 1, .cache = &cache}, h.view().row_range(t, 1));
+    }
+    EXPECT_EQ(cache.length, length);
+  }
+  return h;
+}
+
+// The same tokens in one batch, as two sequences, and one by one behind a prompt.
+void check_batches_and_caches(const fs::path& directory, const std::vector<int32_t>& ids, int64_t prompt) {
+  const int64_t length = static_cast<int64_t>(ids.size());
+  const Loaded loaded(directory, length);
   Matrix<float> one = loaded.model.embed(ids);
-  block.forward({.sequences = 1, .length = 16}, one.view());
+  run(loaded.model, {.sequences = 1, .length = length}, one.view());
 
   std::vector<int32_t> twice(ids);
   twice.insert(twice.end(), ids.begin(), ids.end());
   Matrix<float> two = loaded.model.embed(twice);
-  block.forward({.sequences = 2, .length = 16}, two.view());
-
-  const int64_t width = loaded.model.config().kv_heads * loaded.model.config().head_dim;
-  KvCache cache{Matrix<float>(16, width), Matrix<float>(16, width), 0};
-  Matrix<float> steps = loaded.model.embed(ids);
-  block.forward({.sequences = 1, .length = 5, .cache = &cache}, steps.view().row_range(0, 5));
-  for (int64_t t = 5; t < 16; ++t) {
-    block.forward({.sequences = 1, .length = 1, .cache = &cache}, steps.view().row_range(t, 1));
-  }
-  EXPECT_EQ(cache.length, 16);
+  run(loaded.model, {.sequences = 2, .length = length}, two.view());
+  const Matrix<float> steps = run_with_caches(loaded.model, ids, prompt);
 
   double largest = 0;
   for (int64_t i = 0; i < one.size(); ++i) largest = std::max(largest, std::abs(double{one.data()[i]}));
-  for (int64_t t = 0; t < 16; ++t) {
+  for (int64_t t = 0; t < length; ++t) {
     for (int64_t c = 0; c < one.cols(); ++c) {
       ASSERT_NEAR(two(t, c), one(t, c), 1e-5 * largest);
-      ASSERT_NEAR(two(t + 16, c), one(t, c), 1e-5 * largest);
+      ASSERT_NEAR(two(t + length, c), one(t, c), 1e-5 * largest);
       ASSERT_NEAR(steps(t, c), one(t, c), 1e-5 * largest);
     }
+  }
+}
+
+TEST(Golden, BatchesAndCacheGiveTheSameHiddenStates) {
+  std::vector<int32_t> ids = read_golden(kGolden / "tiny_llama.safetensors").ids;
+  ids.resize(16);
+  check_batches_and_caches(fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama", ids, 5);
+}
+
+// 40 tokens and a window of 9: a prompt within the window and one beyond it.
+TEST(Golden, BatchesAndCacheGiveTheSameHiddenStatesBehindAWindow) {
+  const fs::path directory = kGolden / "gemma3_plain";
+  const std::vector<int32_t> ids = read_golden(directory / "golden.safetensors").ids;
+  check_batches_and_caches(directory, ids, 5);
+  check_batches_and_caches(directory, ids, 23);
+}
+
+// Where a norm stands between a linear and the residual stream, its output is not added as it is.
+TEST(Stages, OnlyPlainOutputsWriteIntoTheResidualStream) {
+  const auto writers = [](const fs::path& directory) {
+    std::vector<std::string> names;
+    const ModelConfig config = parse_model_config(read_config_json(directory), "t");
+    for (const StageShape& stage : layer_stages(config, 0)) {
+      if (stage.writes_residual) names.emplace_back(stage.name);
+    }
+    return names;
+  };
+  EXPECT_EQ(writers(kGolden / "llama_plain"), (std::vector<std::string>{"o", "down"}));
+  EXPECT_EQ(writers(kGolden / "gemma3_plain"), std::vector<std::string>());
+}
+
+TEST(Model, RefusesACheckpointWithoutOneOfItsNorms) {
+  const fs::path directory = kGolden / "gemma3_plain";
+  const Checkpoint checkpoint(directory);
+  const CheckpointSource source(checkpoint);
+  ModelConfig config = parse_model_config(read_config_json(directory), "t");
+  EXPECT_NO_THROW(Model(config, source, 1));
+  Family family = *config.family;
+  family.mlp_out_norm = "another_layernorm.weight";
+  config.family = &family;
+  try {
+    const Model model(config, source, 1);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
+    EXPECT_THAT(error.what(), testing::HasSubstr("model.layers.0.another_layernorm.weight"));
   }
 }
 

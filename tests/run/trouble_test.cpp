@@ -184,6 +184,24 @@ TEST_F(Troubled, TokensThatOverflowAreLeftOutAndCounted) {
   expect_error(o, AllOf(HasSubstr("[activations] layer 0"), HasSubstr(place), HasSubstr("--max-nonfinite 0")));
 }
 
+TEST_F(Troubled, OutputsThatAHalfCannotHoldAreNamed) {
+  const std::string name = "model.layers.1.mlp.up_proj";
+  change_tensor(name + ".weight", [](std::vector<float>& w) {
+    for (float& value : w) value *= 3e4f;
+  });
+  const RunRecord record = quantize(options(), quiet_);
+  for (const LinearRecord& linear : record.linears) {
+    EXPECT_GT(linear.largest_output, 0) << linear.name;
+    const bool huge = linear.largest_output > 3e4 || linear.largest_activation > 3e4;
+    EXPECT_EQ(testing::Matches(Contains(Trouble::kNearOverflow))(troubles_of(linear)), huge) << linear.name;
+    if (linear.name == name) {
+      EXPECT_TRUE(huge);
+    } else if (linear.layer == 0) {
+      EXPECT_FALSE(huge) << linear.name;
+    }
+  }
+}
+
 TEST_F(Troubled, ALossThatIsTooHighEarlyStopsTheRun) {
   change_tensor("model.norm.weight", [](std::vector<float>&) {});
   QuantizeOptions o = options();

@@ -78,5 +78,12 @@ TEST(Rng, IsSplitMix64AndDrawsWithinItsBound) {
   EXPECT_EQ(*seen.rbegin(), 6u);
 }
 
+// The same numbers stand in tests/quality/quality_test.py: other tools are given the windows that this shuffle chooses.
+TEST(Rng, ShufflesTheSameWayEverywhere) {
+  std::vector<int> items{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  Rng(3).shuffle(items);
+  EXPECT_EQ(items, (std::vector<int>{2, 8, 7, 4, 5, 6, 0, 1, 9, 3}));
+}
+
 }  // namespace
 }  // namespace hesse

@@ -17,7 +17,7 @@ import results  # noqa: E402
 import windows  # noqa: E402
 
 
-def cell(variant="default", bits=4, seed=0, increase=0.5, **more):
+def cell(variant="balanced", bits=4, seed=0, increase=0.5, **more):
     return {
         "model": "demo", "variant": variant, "bits": bits, "group": 128, "seed": seed, "revision": "aaa",
         "perplexity_original": 30.947, "increase_percent": increase, "kl": 0.01, "cpu_seconds": 20.0,
@@ -103,12 +103,12 @@ class Windows(unittest.TestCase):
 class Order(unittest.TestCase):
     def test_the_default_comes_first_and_seeds_last(self):
         setup = ablation.Setup("demo", pathlib.Path(), [], pathlib.Path(), 128, 97, False)
-        rtn, default, other = (v for name in ("rtn", "default", "minmax") for v in ablation.VARIANTS if v.name == name)
+        rtn, default, other = (v for name in ("rtn", "balanced", "min/max scales") for v in ablation.VARIANTS if v.name == name)
         cells = ablation.cells_of([setup], [rtn, default, other], [4, 3], [0, 1])
         self.assertEqual(
             [(c.variant.name, c.bits, c.seed) for c in cells],
-            [("default", 4, 0), ("default", 3, 0), ("rtn", 4, 0), ("rtn", 3, 0), ("minmax", 4, 0), ("minmax", 3, 0)]
-            + [("default", 4, 1), ("default", 3, 1), ("minmax", 4, 1), ("minmax", 3, 1)],
+            [("balanced", 4, 0), ("balanced", 3, 0), ("rtn", 4, 0), ("rtn", 3, 0), ("min/max scales", 4, 0), ("min/max scales", 3, 0)]
+            + [("balanced", 4, 1), ("balanced", 3, 1), ("min/max scales", 4, 1), ("min/max scales", 3, 1)],
         )
 
     def test_names_and_flags_of_the_table_are_unique(self):
@@ -155,9 +155,9 @@ class Ablation(unittest.TestCase):
         return code, printed.getvalue(), [(c["variant"], c["bits"], c["seed"]) for c in results.read(self.file)]
 
     def test_goes_on_where_it_was(self):
-        flags = ("--variants", "default", "minmax", "--bits", "4", "3")
+        flags = ("--variants", "balanced", "min/max scales", "--bits", "4", "3")
         code, _, cells = self.run_it(*flags, "--seeds", "0")
-        self.assertEqual((code, cells), (0, [(v, b, 0) for v in ("default", "minmax") for b in (4, 3)]))
+        self.assertEqual((code, cells), (0, [(v, b, 0) for v in ("balanced", "min/max scales") for b in (4, 3)]))
         lines = self.file.read_bytes().splitlines(keepends=True)
         self.file.write_bytes(b"".join(lines[:2]) + lines[2][:40])
         self.assertEqual(self.run_it(*flags, "--seeds", "0")[2], cells)
@@ -166,7 +166,7 @@ class Ablation(unittest.TestCase):
         self.assertEqual(more, cells + [(v, b, 1) for v, b, _ in cells])
 
     def test_a_cell_says_what_was_run_and_found(self):
-        self.run_it("--variants", "minmax", "--bits", "4", "--seeds", "5")
+        self.run_it("--variants", "min/max scales", "--bits", "4", "--seeds", "5")
         (line,) = results.read(self.file)
         self.assertEqual(line["flags"].split("--seed 5 ")[1], "--scale-search minmax")
         self.assertAlmostEqual(line["increase_percent"], 2.5)
@@ -175,13 +175,13 @@ class Ablation(unittest.TestCase):
         self.assertGreater(line["peak_memory_bytes"], 1 << 20)
 
     def test_what_fails_is_told_and_not_recorded(self):
-        code, printed, cells = self.run_it("--variants", "default", "--bits", "2", "3", "--seeds", "0")
-        self.assertEqual((code, cells), (1, [("default", 3, 0)]))
+        code, printed, cells = self.run_it("--variants", "balanced", "--bits", "2", "3", "--seeds", "0")
+        self.assertEqual((code, cells), (1, [("balanced", 3, 0)]))
         self.assertIn("FAILED: quantize: exit code 3: [stub] refuses 2 bits", printed)
 
 
 class Render(unittest.TestCase):
-    def number(self, values, variant="default", **usual):
+    def number(self, values, variant="balanced", **usual):
         cells = render.Cells([cell(variant, seed=seed, increase=value) for seed, value in enumerate(values)])
         return render.number(cells, variant, 4, "increase_percent", usual.get("usual"))
 
@@ -213,7 +213,7 @@ class Render(unittest.TestCase):
     def test_cpu_is_compared_seed_by_seed(self):
         lines = [cell("classic", seed=s, cpu_seconds=10.0 * (s + 1)) for s in (0, 1)]
         lines += [cell(seed=s, cpu_seconds=20.0 * (s + 1)) for s in (0, 1, 2)]
-        self.assertEqual(render.cpu_ratio(render.Cells(lines), "default", "classic"), "2.0")
+        self.assertEqual(render.cpu_ratio(render.Cells(lines), "balanced", "classic"), "2.0")
 
     def test_the_approved_document(self):
         """The fixture is the document that the fixture's results make; every change of a number is seen."""

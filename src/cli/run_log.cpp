@@ -80,7 +80,15 @@ void RunLog::on_linear(const LinearRecord& linear) {
     layer_.error += linear.relative_error;
     layer_.rtn_error += linear.rtn_relative_error;
   }
-  if (manner().verbose || linear.status != LinearStatus::kOk) note(fmt::format("  {}", linear_line(linear)));
+  if (manner().verbose || linear.status != LinearStatus::kOk) {
+    note(fmt::format("  {}", linear_line(linear)));
+    return;
+  }
+  // The first of its kind; how many there were is in the summary.
+  for (const Trouble trouble : troubles_of(linear)) {
+    if (told_.insert(trouble).second)
+      note(fmt::format("  {}: {}: {}", trouble_name(trouble), linear.name, trouble_text(trouble, linear)));
+  }
 }
 
 void RunLog::finish_layer() {

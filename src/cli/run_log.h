@@ -1,6 +1,7 @@
 // What `hesse quantize` says: a line for each layer, with --verbose for each linear, and the summary at the end.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "cli/console.h"
@@ -29,6 +30,7 @@ class RunLog : public Console {
   int64_t layer_number_ = -1;
   std::string layer_step_;
   bool line_for_step_before_ = false;
+  std::set<Trouble> told_;  // has had a line
 };
 
 std::string linear_line(const LinearRecord& linear);  // for --verbose

@@ -109,6 +109,22 @@ TEST(RunLog, PlainLogIsOneLineALayerWithoutCarriageReturns) {
   }
 }
 
+TEST(RunLog, ATroubleIsToldWhenItIsFirstMet) {
+  testing::internal::CaptureStderr();
+  {
+    RunLog log(Manner{});
+    for (const char* name : {"a", "b", "c"}) {
+      LinearRecord record = linear(name, LinearStatus::kOk);
+      record.tokens = name[0] == 'a' ? 1000 : 64;  // of 768
+      log.on_linear(record);
+    }
+    log.finish_layer();
+  }
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("  few-tokens: b: 64 tokens for 768 channels"), std::string::npos) << text;
+  EXPECT_EQ(text.find("few-tokens"), text.rfind("few-tokens")) << text;
+}
+
 TEST(RunLog, QuietSaysNothing) {
   testing::internal::CaptureStderr();
   {

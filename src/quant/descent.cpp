@@ -226,6 +226,8 @@ class TileDescent {
 
 void descend(MatrixView<const float> weight, const PreparedHessian& prepared, const GptqOptions& options,
              QuantizedLinear& linear) {
+  // Where eigenvalues had to be raised, H + lambda I has negative ones, and descent on it would run away.
+  if (prepared.raised_to_floor > 0) return;
   SymmetricView h = prepared.h();
   for (double& value : h.diagonal) value += prepared.lambda;
   const std::vector<Group> groups = groups_of(h, linear.spec);

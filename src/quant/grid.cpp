@@ -61,8 +61,9 @@ class GroupSearch {
   void fit(float range) {
     const int steps = spec_.max_code();
     const float scale = storable_scale(range / static_cast<float>(steps));
-    const int zero = static_cast<int>(std::nearbyint(-low_ * (range / std::max(high_ - low_, 1e-30f)) / scale));
-    judge(zero < 1 ? range / static_cast<float>(steps - 1) : scale, std::clamp(zero, 1, steps));
+    const float place = std::nearbyint(-low_ * (range / std::max(high_ - low_, 1e-30f)) / scale);
+    const int zero = place < static_cast<float>(steps) ? static_cast<int>(place) : steps;  // it may be beyond all ints
+    judge(zero < 1 ? range / static_cast<float>(steps - 1) : scale, std::max(zero, 1));
   }
 
   void judge(float exact_scale, int zero) {

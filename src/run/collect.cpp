@@ -148,10 +148,13 @@ class Collector {
 
 std::vector<ColumnRange> split_columns(int64_t in, int64_t group_width, int64_t memory_bytes) {
   constexpr int64_t kBytes = sizeof(double);
-  int64_t parts = 1;
-  // The blocks are quadratic: n parts take an n-th of the memory.
-  while (parts < in && in / parts * in > memory_bytes / kBytes && in / (parts + 1) >= group_width) ++parts;
-  const int64_t width = ceil_div(ceil_div(in, parts), group_width) * group_width;
+  const int64_t groups = ceil_div(in, group_width);
+  int64_t width = 0;
+  for (int64_t parts = 1; parts <= groups; ++parts) {
+    width = ceil_div(groups, parts) * group_width;
+    const int64_t rest = in % width;
+    if (kBytes * (in / width * width * width + rest * rest) <= memory_bytes) break;
+  }
   std::vector<ColumnRange> ranges;
   for (int64_t first = 0; first < in; first += width) ranges.push_back({first, std::min(width, in - first)});
   return ranges;

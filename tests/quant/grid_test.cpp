@@ -122,6 +122,29 @@ TEST(Grid, ExactFitIsFound) {
   EXPECT_EQ(weighted_error(weight, importance, grid, spec), 0.0);
 }
 
+// Far beyond the largest scale only the ends of the grid are of use: the zero point leaves all steps to the side of the
+// weights, and does not wrap around.
+TEST(Grid, WeightsBeyondTheGridUseTheirSideOfIt) {
+  const std::vector<float> importance(4, 1.0f);
+  for (const int bits : {2, 3, 4, 8}) {
+    const LinearSpec spec{.bits = bits, .group_size = -1, .symmetric = false};
+    for (const float magnitude : {1e12f, 1e15f, 1e30f, 3e38f}) {
+      Matrix<float> weight = Matrix<float>::zeros(2, 4);
+      for (int64_t i = 0; i < 4; ++i) {
+        weight(0, i) = -magnitude / static_cast<float>(1 + i);
+        weight(1, i) = magnitude / static_cast<float>(1 + i);
+      }
+      for (const ScaleSearch search : {ScaleSearch::kMinMax, ScaleSearch::kWeighted}) {
+        const Grid grid = find_grid(weight.view(), importance, spec, {.search = search});
+        expect_storable(grid, spec);
+        EXPECT_EQ(grid.scales(0, 0), 65504.0f) << magnitude;
+        EXPECT_EQ(grid.zeros(0, 0), spec.max_code()) << magnitude;
+        EXPECT_EQ(grid.zeros(0, 1), 1) << magnitude;
+      }
+    }
+  }
+}
+
 // SIMD against the scalar twin; both round half to even, but 1 / scale may turn a near-tie the other way, which changes
 // the error by less than scale^2 * 1e-6 there.
 TEST(GridKernel, EqualsItsScalarTwin) {

@@ -130,5 +130,19 @@ TEST(Tool, AFullStandardOutputIsAnErrorOfTheEnvironment) {
   EXPECT_THAT(outcome.out, HasSubstr("standard output"));
 }
 
+// A preset sets the other flags; what stands beside it on the command line wins, before it or behind it.
+TEST(Tool, FlagsOverrideTheirPreset) {
+  for (const char* flags : {"--preset classic --sweeps 3", "--sweeps 3 --preset=classic"}) {
+    const Outcome help = standard_output(std::string("quantize ") + flags + " --help");
+    EXPECT_EQ(help.code, 0);
+    for (const char* text : {"[minmax]", "[file]", "[0.01]", "[--positive-scales]"})
+      EXPECT_THAT(help.out, HasSubstr(text));
+  }
+  EXPECT_THAT(standard_output("quantize --preset best --help").out, HasSubstr("held-out text [auto]"));
+  const Outcome unknown = standard_error("quantize M -o O --calib t --preset quick");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.out, HasSubstr("must be fast, balanced, best or classic"));
+}
+
 }  // namespace
 }  // namespace hesse

@@ -90,7 +90,7 @@ QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
   o.preset = name;
   if (name == "fast") {
     o.shift = o.residual = 0;
-    o.sweeps = 1;
+    o.sweeps = 0;
   } else if (name == "best") {
     o.samples = 256;
     o.joint = 32;

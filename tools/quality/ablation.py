@@ -33,7 +33,7 @@ DEFAULT, CLASSIC = "balanced", "classic"
 VARIANTS = [
     Variant(DEFAULT, "", "every default of `hesse quantize`"),
     Variant(CLASSIC, "--preset classic", "GPTQ as published: one stream, min/max scales, natural order"),
-    Variant("fast", "--preset fast", "one stream, one sweep"),
+    Variant("fast", "--preset fast", "one stream, no descent"),
     Variant("best", "--preset best --samples 64", "more candidates and sweeps, damping by data; here on the same text"),
     Variant("best, 4 times the text", "--preset best --samples 256", "as many windows as the text has, 256 at most"),
     Variant("rtn", "--method rtn --scale-search minmax", "rounding to nearest, min/max scales", seedless=True),

@@ -18,10 +18,6 @@ void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixV
 // c[m, n] += a[m, k] * b[k, n] in float64. On one thread when called from inside parallel_for.
 void gemm_nn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c);
 
-// c[n, m] += h[n, n] * b[n, m] in float64, h symmetric; only its diagonal and what lies below it are read. On one
-// thread when called from inside parallel_for.
-void symm_add(MatrixView<const double> h, MatrixView<const double> b, MatrixView<double> c);
-
 // Lower triangle (diagonal included) of h[n, n] += x[t, n]^T * x[t, n]. Products in float32 over at most
 // kGramChunkRows rows at a time, summed in float64: 40 times more accurate than a float32 sum and as fast.
 // The order of the sums depends on nothing but the order of the calls and the rows.

@@ -14,8 +14,6 @@ void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* inf
 void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
             const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
             const int* ldc);
-void dsymm_(const char* side, const char* uplo, const int* m, const int* n, const double* alpha, const double* a,
-            const int* lda, const double* b, const int* ldb, const double* beta, double* c, const int* ldc);
 void dtrsm_(const char* side, const char* uplo, const char* transa, const char* diag, const int* m, const int* n,
             const double* alpha, const double* a, const int* lda, double* b, const int* ldb);
 void dsyev_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
@@ -147,19 +145,6 @@ void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixV
 void gemm_nn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c) {
   if (a.cols != b.rows || a.rows != c.rows || b.cols != c.cols) refuse_shapes("gemm_nn", a, b, c);
   gemm_add("N", a.cols, a, b, c);
-}
-
-void symm_add(MatrixView<const double> h, MatrixView<const double> b, MatrixView<double> c) {
-  if (h.rows != h.cols || h.rows != b.rows || b.rows != c.rows || b.cols != c.cols) refuse_shapes("symm", h, b, c);
-  if (c.rows == 0 || c.cols == 0) return;
-  // Column-major, our lower triangle is the upper one, and the product stands on the other side.
-  const int m = narrow<int>(c.cols, "columns of a product");
-  const int n = narrow<int>(c.rows, "rows of a product");
-  const int lda = narrow<int>(h.stride, "stride of a product");
-  const int ldb = narrow<int>(b.stride, "stride of a product");
-  const int ldc = narrow<int>(c.stride, "stride of a product");
-  const double one = 1.0;
-  dsymm_("R", "U", &m, &n, &one, h.data, &lda, b.data, &ldb, &one, c.data, &ldc);
 }
 
 std::string lapack_version() {

@@ -57,19 +57,33 @@ std::vector<double> Hessian::diagonal() const {
 
 SymmetricView view_of(const Hessian& hessian) { return {hessian.sum.view(), hessian.diagonal()}; }
 
+namespace {
+
+// Both triangles of H[first : first + count] in rows and columns.
+Matrix<double> diagonal_block(const SymmetricView& h, int64_t first, int64_t count) {
+  Matrix<double> block(count, count);
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t c = 0; c < r; ++c) block(r, c) = block(c, r) = h.lower(first + r, first + c);
+    block(r, r) = h.diagonal[static_cast<size_t>(first + r)];
+  }
+  return block;
+}
+
+}  // namespace
+
 void add_product(const SymmetricView& h, int64_t first_row, int64_t first_column, MatrixView<const double> x,
                  MatrixView<double> y) {
-  const int64_t above = first_column - first_row;
-  const int64_t below = y.rows - above - x.rows;
-  gemm_tn_add(h.lower.block(first_column, first_row, x.rows, above), x, y.row_range(0, above));
-  const auto middle = y.row_range(above, x.rows);
-  symm_add(h.lower.block(first_column, first_column, x.rows, x.rows), x, middle);
-  for (int64_t r = 0; r < x.rows; ++r) {  // what stands on the diagonal is not H
-    const int64_t i = first_column + r;
-    const double more = h.diagonal[static_cast<size_t>(i)] - h.lower(i, i);
-    for (int64_t c = 0; more != 0 && c < x.cols; ++c) middle(r, c) += more * x(r, c);
+  constexpr int64_t kBlock = 128;  // its diagonal block is copied: what stands on the diagonal of `lower` is not H
+  for (int64_t done = 0; done < x.rows; done += kBlock) {
+    const int64_t column = first_column + done;
+    const auto part = x.row_range(done, std::min(kBlock, x.rows - done));
+    const int64_t above = column - first_row;
+    const int64_t below = y.rows - above - part.rows;
+    gemm_tn_add(h.lower.block(column, first_row, part.rows, above), part, y.row_range(0, above));
+    gemm_nn_add(diagonal_block(h, column, part.rows).view(), part, y.row_range(above, part.rows));
+    gemm_nn_add(h.lower.block(column + part.rows, column, below, part.rows), part,
+                y.row_range(above + part.rows, below));
   }
-  gemm_nn_add(h.lower.block(first_column + x.rows, first_column, below, x.rows), x, y.row_range(above + x.rows, below));
 }
 
 double quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {

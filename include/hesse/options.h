@@ -38,7 +38,7 @@ struct QuantizeOptions {
   bool overwrite = false;                 // replace an output directory that Hesse wrote
   int threads = 0;                        // 0: all processors this process may use
 
-  // Options as "balanced", "fast" (one stream), "best" (twice the windows, more descent) or "classic" (GPTQ as
+  // Options as "balanced", "fast" (one stream), "best" (twice the windows, candidates and sweeps) or "classic" (GPTQ as
   // AutoGPTQ has it) set the fields marked *; every other field as above. Error(kUsage) lists the names.
   static QuantizeOptions with_preset(const std::string& name);
 

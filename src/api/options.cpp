@@ -95,7 +95,6 @@ QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
     o.samples = 256;
     o.joint = 32;
     o.sweeps = 8;
-    o.damping = 0;
   } else if (name == "classic") {
     o.shift = o.residual = 0;
     o.order = "file";

@@ -138,7 +138,8 @@ TEST(Tool, FlagsOverrideTheirPreset) {
     for (const char* text : {"[minmax]", "[file]", "[0.01]", "[--positive-scales]"})
       EXPECT_THAT(help.out, HasSubstr(text));
   }
-  EXPECT_THAT(standard_output("quantize --preset best --help").out, HasSubstr("held-out text [auto]"));
+  EXPECT_THAT(standard_output("quantize --preset best --help").out, HasSubstr("calibration windows [256]"));
+  EXPECT_THAT(standard_output("quantize --damp auto --help").out, HasSubstr("held-out text [0.01]"));
   const Outcome unknown = standard_error("quantize M -o O --calib t --preset quick");
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.out, HasSubstr("must be fast, balanced, best or classic"));

@@ -34,7 +34,7 @@ VARIANTS = [
     Variant(DEFAULT, "", "every default of `hesse quantize`"),
     Variant(CLASSIC, "--preset classic", "GPTQ as published: one stream, min/max scales, natural order"),
     Variant("fast", "--preset fast", "one stream, no descent"),
-    Variant("best", "--preset best --samples 64", "more candidates and sweeps, damping by data; here on the same text"),
+    Variant("best", "--preset best --samples 64", "twice the candidates and sweeps; here on the same text"),
     Variant("best, 4 times the text", "--preset best --samples 256", "as many windows as the text has, 256 at most"),
     Variant("rtn", "--method rtn --scale-search minmax", "rounding to nearest, min/max scales", seedless=True),
     Variant("one stream", "--shift 0 --residual 0", "targets do not follow the original model"),
@@ -156,9 +156,11 @@ def cells_of(setups: list, variants: list, bits: list, seeds: list) -> list:
 
 
 def flags_of(cell: Cell) -> list:
+    own = shlex.split(cell.variant.flags)
+    samples = [] if "--samples" in own else ["--samples", SAMPLES]
     return [
-        "--samples", SAMPLES, "--length", LENGTH, "--bits", cell.bits, "--group-size", cell.setup.group,
-        "--seed", cell.seed, *(["--bos"] if cell.setup.bos else []), *shlex.split(cell.variant.flags),
+        *samples, "--length", LENGTH, "--bits", cell.bits, "--group-size", cell.setup.group,
+        "--seed", cell.seed, *(["--bos"] if cell.setup.bos else []), *own,
     ]  # fmt: skip
 
 

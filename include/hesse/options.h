@@ -54,7 +54,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 {
   visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
   visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
-  visit("preset", o.preset, "fast (half the time), balanced, best (up to 3 times), or classic (as AutoGPTQ)");
+  visit("preset", o.preset, "fast (half the time), balanced, best (twice the time), or classic (as AutoGPTQ)");
   visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
   visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row");
   visit("sym", o.symmetric, "one fixed zero point (format gptq); --asym: one a group (format gptq_v2)");

@@ -121,9 +121,9 @@ SolveOutcome solve_linear(const Solver& chosen, MatrixView<const float> weight, 
     measure(weight, *prepared, spec, outcome);
     const bool worse = !(outcome.loss <= outcome.rtn_loss);
     if (chosen.needs_hessian && worse) replace_by_rounding(weight, *prepared, spec, options, outcome);
-    for (double* loss : {&outcome.loss, &outcome.rtn_loss, &outcome.energy}) {
-      if (!std::isfinite(*loss)) *loss = -1;
-    }
+    // A Hessian of few tokens is singular, and rounding may put a loss of nearly nothing below 0.
+    for (double* loss : {&outcome.loss, &outcome.rtn_loss, &outcome.energy})
+      *loss = std::isfinite(*loss) ? std::max(*loss, 0.0) : -1.0;
   }
   outcome.clip_rate = clip_rate(weight, outcome.linear);
   outcome.floored_scales = count_floored_scales(weight, outcome.linear);

@@ -20,7 +20,7 @@ enum class SolveRoute {
 };
 
 // What arithmetic says about one solved linear. Losses are tr(E H E^T) with E = W - Q of the codes and scales as they
-// are stored; -1 when there was no Hessian, or none that is finite.
+// are stored, never below 0; -1 when there was no Hessian, or none that is finite.
 struct SolveOutcome {
   QuantizedLinear linear;
   SolveRoute route = SolveRoute::kSolved;

@@ -1,0 +1,147 @@
+// What a pass over the calibration tokens leaves behind, on streams made of random numbers.
+#include "run/collect.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "base/rng.h"
+#include "quant/held_out.h"
+
+namespace hesse {
+namespace {
+
+uint64_t test_seed() { return 20240229u + static_cast<uint64_t>(testing::GTEST_FLAG(random_seed)); }
+
+Matrix<float> normal_matrix(Rng& rng, int64_t rows, int64_t cols) {
+  Matrix<float> m(rows, cols);
+  for (int64_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(rng.normal());
+  return m;
+}
+
+// A job of `count` windows and a stage of one linear; no model is needed for either.
+struct Calibration {
+  Job job;
+  Block::Stage stage;
+  Streams streams;
+
+  Calibration(Rng& rng, int64_t count, int64_t length, int64_t in) {
+    job.windows = Windows{Matrix<int32_t>::zeros(count, length), 0, {}};
+    job.spec.group_size = 8;
+    job.hessian_memory_bytes = int64_t{1} << 30;
+    stage.linears.push_back({"linear", normal_matrix(rng, 6, in), {}});
+    streams.quantized.x = normal_matrix(rng, count * length, in);
+    streams.quantized.h = normal_matrix(rng, count * length, 6);
+  }
+  int64_t sample_of(int64_t token) const { return token / job.windows->length(); }
+};
+
+bool is_held_out(int64_t sample) { return sample % kHeldOutEvery == kHeldOutEvery - 1; }
+
+// `h` is the sum of x x^T over the tokens that `counts` names, of the columns from `first` on. Products in float32: at
+// most one rounding for each token and sum, and one for the product.
+void expect_gram(const Hessian& h, const Matrix<float>& x, int64_t first, const std::function<bool(int64_t)>& counts) {
+  int64_t tokens = 0;
+  for (int64_t t = 0; t < x.rows(); ++t) tokens += counts(t) ? 1 : 0;
+  EXPECT_EQ(h.tokens, tokens);
+  for (int64_t i = 0; i < h.in(); ++i) {
+    for (int64_t j = 0; j < h.in(); ++j) {
+      double sum = 0, size = 0;
+      for (int64_t t = 0; t < x.rows(); ++t) {
+        const double product = double{x(t, first + i)} * x(t, first + j);
+        if (counts(t)) sum += product, size += std::fabs(product);
+      }
+      ASSERT_NEAR(h(i, j), sum, static_cast<double>(tokens + 1) * 0x1p-24 * size) << i << ", " << j;
+    }
+  }
+}
+
+TEST(Collect, EveryFifthSequenceIsHeldOut) {
+  SCOPED_TRACE("seed " + std::to_string(test_seed()));
+  Rng rng(test_seed());
+  // All in one batch; several batches, of sequences that the fifths do not divide; one sequence a batch.
+  for (const auto& [count, length] : {std::pair<int64_t, int64_t>{11, 7}, {17, 300}, {6, 2100}, {5, 1}}) {
+    SCOPED_TRACE(testing::Message() << count << " windows of " << length);
+    const Calibration c(rng, count, length, 12);
+    const Collected collected = collect(c.job, c.stage, c.streams);
+    ASSERT_EQ(collected.hessians.size(), 1u);
+    ASSERT_TRUE(collected.held_out.has_value());
+    const Matrix<float>& x = c.streams.quantized.x;
+    expect_gram(collected.hessians[0], x, 0, [&](int64_t t) { return !is_held_out(c.sample_of(t)); });
+    expect_gram(*collected.held_out, x, 0, [&](int64_t t) { return is_held_out(c.sample_of(t)); });
+    EXPECT_EQ(collected.left_out, 0);
+    EXPECT_FALSE(collected.first_bad.has_value());
+    float largest = 0;
+    for (int64_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::fabs(x.data()[i]));
+    EXPECT_EQ(collected.largest_activation, largest);
+  }
+}
+
+TEST(Collect, FewSequencesAreAllUsed) {
+  Rng rng(test_seed());
+  const Calibration c(rng, kHeldOutEvery - 1, 9, 12);
+  const Collected collected = collect(c.job, c.stage, c.streams);
+  EXPECT_FALSE(collected.held_out.has_value());
+  expect_gram(collected.hessians.at(0), c.streams.quantized.x, 0, [](int64_t) { return true; });
+}
+
+TEST(Collect, AWideStageHasDiagonalBlocks) {
+  Rng rng(test_seed());
+  Calibration c(rng, 10, 20, 44);
+  c.job.hessian_memory_bytes = 8 * (24 * 24 + 20 * 20);
+  const Collected collected = collect(c.job, c.stage, c.streams);
+  ASSERT_EQ(collected.ranges.size(), 2u);
+  ASSERT_EQ(collected.hessians.size(), 2u);
+  EXPECT_FALSE(collected.held_out.has_value());
+  for (size_t r = 0; r < 2; ++r) {
+    EXPECT_EQ(collected.ranges[r].count, collected.hessians[r].in());
+    expect_gram(collected.hessians[r], c.streams.quantized.x, collected.ranges[r].first, [](int64_t) { return true; });
+  }
+}
+
+TEST(Collect, UnusableTokensAreLeftOutAndTheFirstIsNamed) {
+  Rng rng(test_seed());
+  Calibration c(rng, 3, 10, 12);
+  Matrix<float>& x = c.streams.quantized.x;
+  x(14, 5) = 0x1p+61f;  // finite, but no sum of squares of it says anything
+  x(27, 0) = std::numeric_limits<float>::quiet_NaN();
+  const Collected collected = collect(c.job, c.stage, c.streams);
+  EXPECT_EQ(collected.left_out, 2);
+  ASSERT_TRUE(collected.first_bad.has_value());
+  EXPECT_EQ(collected.first_bad->sample, 1);
+  EXPECT_EQ(collected.first_bad->token, 4);
+  EXPECT_EQ(collected.first_bad->channel, 5);
+  EXPECT_EQ(collected.first_bad->value, 0x1p+61f);
+  EXPECT_FALSE(collected.first_bad->original);
+  EXPECT_LT(collected.largest_activation, 100);
+  for (int64_t i = 0; i < 12; ++i) x(14, i) = x(27, i) = 0;
+  expect_gram(collected.hessians.at(0), x, 0, [](int64_t t) { return t != 14 && t != 27; });
+}
+
+// Which form the drift takes: of the input, shared, or of the output of the one linear that writes the residual.
+TEST(Collect, DriftFollowsTheOriginalStream) {
+  Rng rng(test_seed());
+  Calibration c(rng, 4, 10, 12);
+  c.job.gptq.targets = {.shift = 1, .residual = 0};
+  const Collected none = collect(c.job, c.stage, c.streams);
+  EXPECT_FALSE(none.input.has_value());
+  EXPECT_TRUE(none.outputs.empty());
+  c.streams.original = Stream{normal_matrix(rng, 40, 6), normal_matrix(rng, 40, 12)};
+  const Collected by_input = collect(c.job, c.stage, c.streams);
+  ASSERT_TRUE(by_input.input.has_value());
+  EXPECT_TRUE(by_input.outputs.empty());
+  c.stage.writes_residual = true;
+  const Collected by_output = collect(c.job, c.stage, c.streams);
+  EXPECT_FALSE(by_output.input.has_value());
+  ASSERT_EQ(by_output.outputs.size(), 1u);
+  // Without a residual both are W sum (x - x~) x~^T.
+  const Matrix<double> a = by_input.input->correction(c.stage.linears[0].weight.view(), c.job.gptq.targets);
+  const Matrix<double>& b = by_output.outputs[0].correction();
+  for (int64_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a.data()[i], b.data()[i], 1e-3);
+}
+
+}  // namespace
+}  // namespace hesse

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the tables of docs/QUALITY.md from docs/quality/results.jsonl and docs/quality/peers.jsonl.
+"""Writes the tables of docs/QUALITY.md and README.md from docs/quality/results.jsonl and docs/quality/peers.jsonl.
 
     render.py [--check] [--document FILE] [--results FILE] [--peers FILE]
 
 What stands between `<!-- begin generated: NAME -->` and `<!-- end generated: NAME -->` is replaced. NAME is `variants`, the
-name of a model, or `peers-` and the name of a model. --check writes nothing and returns 1 when the document differs from
+name of a model, or `peers-` and the name of a model; in README.md it is `summary`. With --document only that file is
+looked at. --check writes nothing and returns 1 when the document differs from
 what the results say.
 
 A number shows no digit that the seeds do not support: its last digit is worth about the spread between seeds. Where there
@@ -27,6 +28,7 @@ BLOCK = re.compile(r"(<!-- begin generated: ([\w.-]+) -->\n)(.*?)(<!-- end gener
 NOTHING = "–"
 METRICS = ("increase_percent", "kl")
 SEEDLESS = {variant.name for variant in ablation.VARIANTS if variant.seedless}
+SUMMARY = ["rtn", ablation.CLASSIC, "fast", ablation.DEFAULT]  # rows of the table in README.md
 PEERS_OF_OURS = [ablation.DEFAULT, "fast", ablation.CLASSIC, "rtn"]  # rows of Hesse in the tables of other tools
 
 
@@ -212,10 +214,26 @@ def blocks_of(lines: list, peer_lines: list) -> dict:
     blocks.update({f"peers-{name}": peers_table(ours[name], cells) for name, cells in peers.items() if cells.all})
     if any(cells.all for cells in ours.values()):
         blocks["variants"] = variants_table(list(ours.values()))
+        blocks["summary"] = summary_table([cells for cells in ours.values() if cells.all])
     return blocks
 
 
-# ---- the document
+def summary_table(cells_of_models: list) -> str:
+    """Seed 0 of the variants that a reader of the README wants to compare."""
+    rows = []
+    for cells in cells_of_models:
+        first = cells.all[0]
+        rows.append([first["model"], "", "full precision", f"{first['perplexity_original']:.3f}", "", ""])
+        for bits in cells.bits():
+            for variant in SUMMARY:
+                for line in (c for c in cells.of(variant, bits) if c["seed"] == 0):
+                    perplexity = line["perplexity_original"] * (1 + line["increase_percent"] / 100)
+                    numbers = [f"{perplexity:.3f}", f"{line['increase_percent']:+,.2f} %", f"{line['kl']:.4f}"]
+                    rows.append([line["model"], f"{bits} / {line['group']}", variant, *numbers])
+    return table(["model", "bits / group", "method", "perplexity", "increase", "KL"], rows)
+
+
+# ---- the documents
 
 
 def rewritten(document: str, blocks: dict) -> str:
@@ -229,25 +247,37 @@ def rewritten(document: str, blocks: dict) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n{found[4]}", document)
 
 
+def documents_of(args: argparse.Namespace, blocks: dict) -> list:
+    """[(file, its blocks)]"""
+    summary = {name: text for name, text in blocks.items() if name == "summary"}
+    others = {name: text for name, text in blocks.items() if name != "summary"}
+    if args.document:
+        return [(args.document, others)]
+    return [(ROOT / "docs/QUALITY.md", others), (ROOT / "README.md", summary)]
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 when the document is out of date")
-    parser.add_argument("--document", type=Path, default=ROOT / "docs/QUALITY.md")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 when a document is out of date")
+    parser.add_argument("--document", type=Path)
     parser.add_argument("--results", type=Path, default=ROOT / "docs/quality/results.jsonl")
     parser.add_argument("--peers", type=Path, default=ROOT / "docs/quality/peers.jsonl")
     args = parser.parse_args(arguments)
+    different = 0
     try:
-        old = args.document.read_text(encoding="utf-8")
-        new = rewritten(old, blocks_of(results.read(args.results), results.read(args.peers)))
+        for file, blocks in documents_of(args, blocks_of(results.read(args.results), results.read(args.peers))):
+            old = file.read_text(encoding="utf-8")
+            new = rewritten(old, blocks)
+            if not args.check:
+                file.write_text(new, encoding="utf-8")
+                continue
+            lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "document", "results", lineterm="", n=0))
+            print("\n".join(lines) or f"{file.name} says what the results say")
+            different += 1 if lines else 0
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    if not args.check:
-        args.document.write_text(new, encoding="utf-8")
-        return 0
-    differences = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "document", "results", lineterm="", n=0))
-    print("\n".join(differences) or f"{args.document.name} says what the results say")
-    return 1 if differences else 0
+    return 1 if different else 0
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ struct QuantizeOptions {
   std::string order = "groups";           // * of the columns: "groups", "activation" or "file"
   int64_t joint = 16;                     // * grids of a group that are judged by solving it; 1: none
   int64_t sweeps = 4;                     // * passes of descent over scales and codes after the solve
-  double shift = 0.75;                    // * how far targets follow what earlier layers changed; 0 and 0: one stream
-  double residual = 0.75;                 // * the same for the drift of the residual stream (o and down)
+  double shift = 0.8;                     // * how far targets follow what earlier layers changed; 0 and 0: one stream
+  double residual = 0.8;                  // * the same for the drift of the residual stream (o and down)
+  double ridge = 5;                       // * damping of shift and residual, times in / tokens
   std::string scale_search = "weighted";  // * or "minmax"
   bool positive_scales = false;           // * never write negative scales (some loaders might refuse them)
   std::string on_nonfinite = "stop";      // weights that are not finite: stop before any work, or "skip-module"
@@ -69,6 +70,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("sweeps", o.sweeps, "passes of descent over scales and codes after the solve");
   visit("shift", o.shift, "how far targets follow the inputs of the original model, 0 to 1; both 0: half the time");
   visit("residual", o.residual, "how far o and down follow its residual stream, 0 to 1");
+  visit("ridge", o.ridge, "damping of both, times inputs / tokens; not below --damp");
   visit("scale-search", o.scale_search, "weighted (by the pivots of the factor) or minmax");
   visit("positive-scales", o.positive_scales, "never write a negative scale");
   visit("on-nonfinite", o.on_nonfinite, "NaN or infinity in a weight: stop, or skip-module (that linear stays 16-bit)");

@@ -122,6 +122,7 @@ std::vector<std::string> QuantizeOptions::problems() const {
   problems.unless(damping >= 0 && damping <= 10, "damp is {}; must be auto, or above 0 and at most 10", damping);
   problems.unless(shift >= 0 && shift <= 1, "shift is {}; must be from 0 to 1", shift);
   problems.unless(residual >= 0 && residual <= 1, "residual is {}; must be from 0 to 1", residual);
+  problems.unless(std::isfinite(ridge) && ridge >= 0, "ridge is {}; must be 0 or above", ridge);
   problems.unless(one_of(scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
                   scale_search);
   problems.unless(one_of(order, {"groups", "activation", "file"}), "order is '{}'; must be groups, activation or file",

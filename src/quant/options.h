@@ -29,6 +29,7 @@ enum class ColumnOrder {
 struct ShiftOptions {
   double shift = 0.5;     // 0 ... 1
   double residual = 0.5;  // 0 ... 1
+  double ridge = 0;       // lambda / mean diag(H) of the regression = ridge * in / tokens, but not below the damping
   bool any() const { return shift != 0 || residual != 0; }
 };
 

@@ -65,6 +65,11 @@ void OutputDrift::add(MatrixView<const float> x, MatrixView<const float> x_quant
   add_product_tn(y.view(), x_quantized, sum_.view());
 }
 
+double target_damping(const ShiftOptions& options, double damping, int64_t in, int64_t tokens) {
+  const double ridge = options.ridge * static_cast<double>(in) / static_cast<double>(std::max<int64_t>(1, tokens));
+  return std::max(damping, ridge);
+}
+
 Matrix<float> shifted_target(MatrixView<const float> weight, MatrixView<const double> correction,
                              const PreparedHessian& prepared) {
   Matrix<float> target(weight.rows, weight.cols);

@@ -5,7 +5,8 @@
 //
 // The first term takes back a share of the change of the linear's own output; shift = 1 minimises the sum of
 // |W x - W* x~|^2 (GPTAQ: Li and others 2025, arXiv:2504.02692). The second is for linears that write into the residual
-// stream h: it takes back a share of what the stream has drifted already. Why half of each: docs/DECISIONS.md.
+// stream h: it takes back a share of what the stream has drifted already. Of noise that has nothing to do with x~, a
+// regression on `in` channels explains the share in / tokens by chance, layer after layer; so lambda grows with it.
 #pragma once
 
 #include "base/matrix.h"
@@ -43,6 +44,9 @@ class OutputDrift {
   ShiftOptions options_;
   Matrix<double> sum_;
 };
+
+// lambda / mean diag(H) of the regression for inputs of `in` channels; `damping` is that of the solve.
+double target_damping(const ShiftOptions& options, double damping, int64_t in, int64_t tokens);
 
 // W* [out, in] from N; W itself when the Hessian could not be factored.
 Matrix<float> shifted_target(MatrixView<const float> weight, MatrixView<const double> correction,

@@ -18,7 +18,7 @@ GptqOptions gptq_options(const QuantizeOptions& options) {
   GptqOptions gptq{.damping = options.damping,
                    .joint_candidates = static_cast<int>(options.joint),
                    .sweeps = static_cast<int>(options.sweeps),
-                   .targets = {.shift = options.shift, .residual = options.residual}};
+                   .targets = {.shift = options.shift, .residual = options.residual, .ridge = options.ridge}};
   gptq.grid = {.search = options.scale_search == "minmax" ? ScaleSearch::kMinMax : ScaleSearch::kWeighted,
                .negative_scales = !options.positive_scales};
   gptq.order = options.order == "file"         ? ColumnOrder::kFile

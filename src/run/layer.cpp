@@ -66,7 +66,7 @@ class LayerRun {
   std::vector<SolvedLinear> solve(Block::Stage& stage, double share) {
     Collected collected = clock_.time("hessian", [&] { return collect(job_, stage, streams_); });
     judge_unusable(collected, stage);
-    const PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, stage, collected); });
+    const PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
     std::vector<SolvedLinear> solved;
     for (size_t i = 0; i < stage.linears.size(); ++i) {
       const Stopwatch watch;

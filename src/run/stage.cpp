@@ -74,6 +74,10 @@ Matrix<float> columns_of(MatrixView<const float> weight, const ColumnRange& rang
   return part;
 }
 
+void put_columns(const Matrix<float>& from, const ColumnRange& range, Matrix<float>& to) {
+  for (int64_t row = 0; row < from.rows(); ++row) std::copy_n(from.row(row), range.count, to.row(row) + range.first);
+}
+
 bool all_finite(const Matrix<float>& m) {
   return std::all_of(m.data(), m.data() + m.size(), [](float value) { return std::isfinite(value); });
 }
@@ -88,32 +92,70 @@ void add_outcome(const SolveOutcome& part, double share, SolveOutcome& whole) {
   whole.floored_scales += part.floored_scales;
 }
 
-}  // namespace
-
-PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected& collected) {
-  PreparedStage prepared;
-  prepared.held_out.resize(stage.linears.size());
+// Measures the held-out errors of all linears where sequences were held out. Returns the damping to use.
+double compare_held_out(const Job& job, const Block::Stage& stage, Collected& collected,
+                        std::vector<HeldOutErrors>& errors) {
   GptqOptions options = job.gptq;
   const bool chosen_by_data = options.damping == kDampingByData;
   if (chosen_by_data) options.damping = kStandardDamping;
-  const PrepareOptions standard{options.damping, options.order, job.spec.group_width(stage.in())};
-  const bool compare = collected.held_out && collected.held_out->tokens > 0 && collected.hessians.front().tokens > 0 &&
-                       job.solver->needs_hessian;
-  PrepareOptions final_options = standard;
-  if (compare) {
-    std::vector<MatrixView<const float>> weights;
-    for (const Linear& linear : stage.linears) weights.push_back(linear.weight.view());
-    Hessian& fit = collected.hessians.front();
-    if (chosen_by_data) final_options.damping = best_damping(weights, fit, *collected.held_out, job.spec, options);
-    PreparedHessian fitted = prepare_hessian(std::move(fit), final_options);
-    for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
-      prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
-    fit = fitted.release();
+  Hessian& fit = collected.hessians.front();
+  if (!collected.held_out || collected.held_out->tokens == 0 || fit.tokens == 0 || !job.solver->needs_hessian)
+    return options.damping;
+  std::vector<MatrixView<const float>> weights;
+  for (const Linear& linear : stage.linears) weights.push_back(linear.weight.view());
+  if (chosen_by_data) options.damping = best_damping(weights, fit, *collected.held_out, job.spec, options);
+  PreparedHessian fitted =
+      prepare_hessian(std::move(fit), {options.damping, options.order, job.spec.group_width(stage.in())});
+  for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
+    errors[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
+  fit = fitted.release();
+  return options.damping;
+}
+
+// The targets of all linears; where they move, with a factor of its own for each range of columns. The drift of
+// `collected` is used up.
+std::vector<Matrix<float>> shifted_targets(const Job& job, const Block::Stage& stage, Collected& collected,
+                                           const PrepareOptions& solving) {
+  std::vector<Matrix<float>> targets;
+  for (const Linear& linear : stage.linears) targets.push_back(linear.weight.clone());
+  if (!collected.input && collected.outputs.empty()) return targets;
+  for (size_t r = 0; r < collected.ranges.size(); ++r) {
+    const ColumnRange& range = collected.ranges[r];
+    Hessian& hessian = collected.hessians[r];
+    PrepareOptions options = solving;
+    options.damping = target_damping(job.gptq.targets, solving.damping, range.count, hessian.tokens);
+    PreparedHessian regression = prepare_hessian(std::move(hessian), options);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      Matrix<double> shared;  // linears that share the drift of their input have one range only
+      if (collected.input) shared = collected.input->correction(targets[i].view(), job.gptq.targets);
+      const Matrix<double>& correction = collected.input ? shared : collected.outputs[i].correction();
+      const Matrix<float> weight = columns_of(targets[i].view(), range);
+      const auto part = correction.view().block(0, range.first, weight.rows(), range.count);
+      put_columns(shifted_target(weight.view(), part, regression), range, targets[i]);
+    }
+    hessian = regression.release();
   }
+  collected.input.reset();
+  collected.outputs.clear();
+  return targets;
+}
+
+}  // namespace
+
+PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& stage, Collected& collected) {
+  PreparedStage prepared;
+  prepared.held_out.resize(stage.linears.size());
+  const double damping = compare_held_out(job, stage, collected, prepared.held_out);
   if (collected.held_out) collected.hessians.front().add(*collected.held_out);
   collected.held_out.reset();
-  for (Hessian& hessian : collected.hessians)
-    prepared.hessians.push_back(prepare_hessian(std::move(hessian), final_options));
+  const PrepareOptions options{damping, job.gptq.order, job.spec.group_width(stage.in())};
+  prepared.targets = shifted_targets(job, stage, collected, options);
+  for (size_t i = 0; i < stage.linears.size(); ++i) {
+    if (all_finite(prepared.targets[i])) continue;
+    throw Error(ErrorKind::kInternal,
+                fmt::format("[target] layer {}, '{}' is not finite", layer, stage.linears[i].name));
+  }
+  for (Hessian& hessian : collected.hessians) prepared.hessians.push_back(prepare_hessian(std::move(hessian), options));
   return prepared;
 }
 
@@ -127,9 +169,6 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   record.hessian_blocks = static_cast<int64_t>(collected.ranges.size());
   record.fit_error = prepared.held_out[index].fit;
   record.held_out_error = prepared.held_out[index].held_out;
-  Matrix<double> move;  // [out, in] N of the target; empty: none
-  if (collected.input) move = collected.input->correction(linear.weight.view(), job.gptq.targets);
-  const Matrix<double>& drift = collected.outputs.empty() ? move : collected.outputs[index].correction();
   const int64_t groups = job.spec.groups(record.in);
   QuantizedLinear packed{job.spec, Matrix<uint8_t>(record.out, record.in), Matrix<float>(groups, record.out),
                          Matrix<uint8_t>(groups, record.out),
@@ -138,12 +177,7 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   for (size_t r = 0; r < collected.ranges.size(); ++r) {
     const ColumnRange& range = collected.ranges[r];
     const PreparedHessian& hessian = prepared.hessians[r];
-    Matrix<float> target = columns_of(linear.weight.view(), range);
-    if (!drift.empty())
-      target = shifted_target(target.view(), drift.view().block(0, range.first, record.out, range.count), hessian);
-    if (!all_finite(target)) {
-      throw Error(ErrorKind::kInternal, fmt::format("[target] layer {}, '{}' is not finite", layer, linear.name));
-    }
+    const Matrix<float> target = columns_of(prepared.targets[index].view(), range);
     const SolveOutcome outcome = solve_linear(*job.solver, target.view(), &hessian, job.spec, job.gptq);
     put_columns(outcome.linear, range, packed);
     add_outcome(outcome, static_cast<double>(range.count) / static_cast<double>(record.in), whole);

@@ -19,18 +19,19 @@ namespace hesse {
 struct PreparedStage {
   std::vector<PreparedHessian> hessians;  // one for each range of columns
   std::vector<HeldOutErrors> held_out;    // one for each linear; -1 where nothing was held out
+  std::vector<Matrix<float>> targets;     // [out, in] one for each linear
 };
 
-// Chooses the damping where it is left to the data, measures the held-out errors, and factors the sum of all Hessians.
-// The Hessians of `collected` are used up.
-PreparedStage prepare_stage(const Job& job, const Block::Stage& stage, Collected& collected);
+// Chooses the damping where it is left to the data, measures the held-out errors, shifts the targets, and factors the
+// sum of all Hessians. The Hessians of `collected` are used up. Error(kInternal) when a target is not finite.
+PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& stage, Collected& collected);
 
 struct SolvedLinear {
   LinearRecord record;                    // all but the time and the outputs
   std::optional<QuantizedLinear> packed;  // none: the linear stays as it is
 };
 
-// Linear `index` of the stage, towards its target. Error(kBadInput) when the target is not finite.
+// Linear `index` of the stage, towards its target.
 SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
                             const Collected& collected, const PreparedStage& prepared);
 

@@ -196,7 +196,7 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 27);
+  EXPECT_EQ(count(QuantizeOptions()), 28);
   EXPECT_EQ(count(EvalOptions()), 6);
   EXPECT_EQ(count(GenerateOptions()), 6);
 }

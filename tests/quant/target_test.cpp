@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "base/rng.h"
@@ -109,6 +110,33 @@ TEST(Target, ResidualDriftThatIsLinearInTheInputIsTakenBack) {
   drift.add(d.x.view(), d.x_quantized.view(), h.view(), h_quantized.view());
   const Matrix<float> target = shifted_target(zero.view(), drift.correction().view(), d.prepared);
   for (int64_t i = 0; i < target.size(); ++i) ASSERT_NEAR(target.data()[i], 0.5 * map.data()[i], 1e-4);
+}
+
+TEST(Target, RidgeGrowsWithChannelsPerTokenAndNeverFallsBelowTheDamping) {
+  EXPECT_DOUBLE_EQ(target_damping({.ridge = 10}, 0.01, 1536, 32768), 10 * 1536.0 / 32768);
+  EXPECT_DOUBLE_EQ(target_damping({.ridge = 10}, 0.01, 128, 1 << 20), 0.01);
+  EXPECT_DOUBLE_EQ(target_damping({.ridge = 0}, 0.02, 1536, 64), 0.02);
+  EXPECT_DOUBLE_EQ(target_damping({.ridge = 1}, 0.01, 64, 0), 64);
+}
+
+// A drift of the residual stream that has nothing to do with the input should leave the target alone; what a regression
+// finds in it is chance, and spoils other tokens. Expected error on those: |move|^2, which shrinks by
+// (1 + lambda)^2 = (1 + ridge * in / tokens)^2 = 5.4 where all eigenvalues are alike; they spread by
+// (1 +- (in / tokens)^1/2)^2, so a factor of 3 is safe.
+TEST(Target, RidgeKeepsChanceOut) {
+  Rng rng(kSeed);
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  const ShiftOptions options{.shift = 0, .residual = 1, .ridge = 10};
+  const auto chance = [&](const ShiftOptions& o) {
+    const Drifted d = make_drifted(rng, target_damping(o, 0.01, kIn, kTokens));
+    const Matrix<float> zero = Matrix<float>::zeros(kOut, kIn);
+    const Matrix<float> h = random_matrix(rng, kTokens, kOut), none = Matrix<float>::zeros(kTokens, kOut);
+    OutputDrift drift(zero.view(), o);
+    drift.add(d.x.view(), d.x_quantized.view(), h.view(), none.view());
+    const Matrix<float> move = shifted_target(zero.view(), drift.correction().view(), d.prepared);
+    return std::inner_product(move.data(), move.data() + move.size(), move.data(), 0.0);
+  };
+  EXPECT_LT(chance(options), chance({.shift = 0, .residual = 1}) / 3);
 }
 
 TEST(Target, WithoutDriftOrFactorTheWeightStays) {

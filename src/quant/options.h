@@ -27,9 +27,9 @@ enum class ColumnOrder {
 
 // Targets that follow the original model (quant/target.h).
 struct ShiftOptions {
-  double shift = 0.5;     // 0 ... 1
-  double residual = 0.5;  // 0 ... 1
-  double ridge = 0;       // lambda / mean diag(H) of the regression = ridge * in / tokens, but not below the damping
+  double shift = 0.8;     // 0 ... 1
+  double residual = 0.8;  // 0 ... 1
+  double ridge = 5;       // lambda / mean diag(H) of the regression = ridge * in / tokens, but not below the damping
   bool any() const { return shift != 0 || residual != 0; }
 };
 
@@ -41,7 +41,7 @@ struct GptqOptions {
   ColumnOrder order = ColumnOrder::kGroups;
   GridOptions grid = {};
   int joint_candidates = 16;  // grids of a group that are judged by solving it; 1: the best of the search is taken
-  int sweeps = 2;             // passes of descent over the solved linear
+  int sweeps = 4;             // passes of descent over the solved linear
   ShiftOptions targets = {};
 };
 

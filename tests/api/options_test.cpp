@@ -95,6 +95,7 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   for (const int64_t joint : {int64_t{0}, int64_t{65}})
     expect_problem(usable, "joint", [=](auto& o) { o.joint = joint; });
   for (const int64_t n : {int64_t{-1}, int64_t{101}}) expect_problem(usable, "sweeps", [=](auto& o) { o.sweeps = n; });
+  for (const double ridge : {-1.0, kNan}) expect_problem(usable, "ridge", [=](auto& o) { o.ridge = ridge; });
   for (const double share : {-0.1, 1.0, kNan}) {
     expect_problem(usable, "max-nonfinite", [=](auto& o) { o.max_nonfinite = share; });
   }

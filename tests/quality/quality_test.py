@@ -118,13 +118,13 @@ class Order(unittest.TestCase):
 
 
 # Stands in for the tool: quantize leaves its flags in the directory, eval makes numbers from them.
-STUB = """#!{python}
+STAND_IN = """#!{python}
 import json, pathlib, sys
 words = sys.argv[1:]
 value = lambda flag: words[words.index(flag) + 1]
 if words[0] == "quantize":
     if value("--bits") == "2":
-        print("[stub] no\\n[stub] refuses 2 bits", file=sys.stderr)
+        print("[quantize] no\\n[quantize] refuses 2 bits", file=sys.stderr)
         sys.exit(3)
     out = pathlib.Path(value("-o"))
     out.mkdir()
@@ -143,8 +143,8 @@ class Ablation(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.tool = pathlib.Path(folder.name) / "stub"
-        self.tool.write_text(STUB.format(python=sys.executable))
+        self.tool = pathlib.Path(folder.name) / "hesse"
+        self.tool.write_text(STAND_IN.format(python=sys.executable))
         self.tool.chmod(0o755)
         self.file = pathlib.Path(folder.name) / "results.jsonl"
 
@@ -177,7 +177,7 @@ class Ablation(unittest.TestCase):
     def test_what_fails_is_told_and_not_recorded(self):
         code, printed, cells = self.run_it("--variants", "balanced", "--bits", "2", "3", "--seeds", "0")
         self.assertEqual((code, cells), (1, [("balanced", 3, 0)]))
-        self.assertIn("FAILED: quantize: exit code 3: [stub] refuses 2 bits", printed)
+        self.assertIn("FAILED: quantize: exit code 3: [quantize] refuses 2 bits", printed)
 
 
 class Render(unittest.TestCase):

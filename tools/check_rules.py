@@ -53,7 +53,9 @@ ONLY_HERE = [
                 r"|\b[sd](gemm|gemv|symm|syrk|trsm|trsv|potrf|potri|potrs|trtri|lauum|syev)_\s*\(")),
     ("SIMD", ["src/kernels/"], r"(hwy/.*|\w*intrin\.h|arm_\w+\.h)", re.compile(r"\b_mm\d*_\w+|\bHWY_\w+|\bhwy::")),
     ("the JSON library", ["src/io/json.cpp"], r"nlohmann/.*", re.compile(r"\bnlohmann::")),
-    ("system calls on files", ["src/io/file.cpp", "src/io/staged_directory.cpp"], r"(fcntl\.h|sys/mman\.h)",
+    # base/matrix.cpp asks for large pages, and for nothing else.
+    ("system calls on files", ["src/io/file.cpp", "src/io/staged_directory.cpp", "src/base/matrix.cpp"],
+     r"(fcntl\.h|sys/mman\.h)",
      call(r"open|openat|creat|mmap|munmap|madvise|posix_fadvise|rename|renameat|fsync|fdatasync|pread|pwrite|ftruncate|"
           r"fopen|freopen")),
     ("std::ofstream (files are written aside, synced and renamed)", ["src/io/file.cpp", "src/io/staged_directory.cpp"],

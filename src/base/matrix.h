@@ -3,10 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -35,6 +33,11 @@ struct MatrixView {
   MatrixView row_range(int64_t first, int64_t count) const { return block(first, 0, count, cols); }
 };
 
+// Not initialised, 64-byte aligned; large blocks lie on large pages where the system has them.
+// Throws std::bad_alloc.
+void* allocate_bytes(int64_t bytes);
+void free_bytes(void* block);
+
 // Owns [rows, cols] elements, contiguous, 64-byte aligned. Movable, copied only by clone().
 template <class T>
 class Matrix {
@@ -45,7 +48,7 @@ class Matrix {
   // Elements are not initialised.
   Matrix(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {
     if (rows * cols > 0) {
-      data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(rows * cols) * sizeof(T), std::align_val_t(64))));
+      data_.reset(static_cast<T*>(allocate_bytes(rows * cols * static_cast<int64_t>(sizeof(T)))));
     }
   }
   static Matrix zeros(int64_t rows, int64_t cols) {
@@ -79,7 +82,7 @@ class Matrix {
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t(64)); }
+    void operator()(T* p) const { free_bytes(p); }
   };
   int64_t rows_ = 0;
   int64_t cols_ = 0;

@@ -5,7 +5,7 @@
 
 namespace hesse {
 
-constexpr int64_t kFeedbackLanes = 8;  // `lanes` is a multiple of this
+constexpr int64_t kFeedbackLanes = 16;  // `lanes` is a multiple of this
 
 // One block of columns k in feedback form, for many rows side by side ("lanes"): element (k, lane) of a matrix
 // [width, lanes] lies at [k * lanes + lane]. For k = 0 ... width - 1 in turn
@@ -16,23 +16,27 @@ constexpr int64_t kFeedbackLanes = 8;  // `lanes` is a multiple of this
 //
 // With L = R^T and f the feedback of earlier columns this is GPTQ; with L = H, w the present weights and f the rows of
 // E H it is one pass of coordinate descent, e then being the change of the error.
+template <class T>
 struct FeedbackBlock {
-  const double* lower;  // [width, width] L, lower triangle only
-  int64_t stride;       // of lower
+  const T* lower;  // [width, width] L, lower triangle only
+  int64_t stride;  // of lower
   int64_t width;
   int64_t lanes;
-  const double* w;      // [width, lanes]
-  const double* f;      // [width, lanes], or nullptr for zeros
-  const double* scale;  // [width, lanes], never 0, where grid_stride is `lanes`; [lanes] where it is 0
-  const double* zero;   // likewise
+  int64_t copies = 1;   // lanes that share w and f: 1, or a multiple of kFeedbackLanes
+  const T* w;           // [width, lanes / copies]
+  const T* f;           // likewise, or nullptr for zeros
+  const T* scale;       // [width, lanes], never 0, where grid_stride is `lanes`; [lanes] where it is 0
+  const T* zero;        // likewise
   int64_t grid_stride;  // `lanes` or 0
-  double top;           // the largest code
-  double* error;        // [width, lanes] e
-  double* loss;         // [lanes] += sum L_kk^2 (t_k - q_k)^2, or nullptr
+  T top;                // the largest code
+  T* error;             // [width, lanes] e
+  T* loss;              // [lanes] += sum L_kk^2 (t_k - q_k)^2, or nullptr
 };
-void feedback_block(const FeedbackBlock& block);
+void feedback_block(const FeedbackBlock<double>& block);
+void feedback_block(const FeedbackBlock<float>& block);
 namespace scalar {
-void feedback_block(const FeedbackBlock& block);
-}
+void feedback_block(const FeedbackBlock<double>& block);
+void feedback_block(const FeedbackBlock<float>& block);
+}  // namespace scalar
 
 }  // namespace hesse

@@ -29,6 +29,10 @@ int64_t raise_eigenvalues(MatrixView<double> h, double floor);
 // `rows` must be contiguous. On one thread when called from inside parallel_for.
 void solve_rows(MatrixView<const double> r, MatrixView<double> rows);
 
+// Each column z of `columns` [n, m] becomes (R R^T)^-1 z, with R in the upper triangle of `r` [n, n]. On one thread
+// when called from inside parallel_for.
+void solve_columns(MatrixView<const double> r, MatrixView<double> columns);
+
 // Each column z of `columns` [n, m] becomes R^-T z, with R in the upper triangle of `r` [n, n]. On one thread when
 // called from inside parallel_for.
 void solve_transposed(MatrixView<const double> r, MatrixView<double> columns);

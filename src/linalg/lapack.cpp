@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <vector>
 
 #include "base/checked.h"
@@ -98,19 +99,32 @@ void solve_rows(MatrixView<const double> r, MatrixView<double> rows) {
   dtrsm_("L", "L", "N", "N", &n, &count, &one, r.data, &lda, rows.data, &n);
 }
 
-void solve_transposed(MatrixView<const double> r, MatrixView<double> columns) {
+namespace {
+
+// Column-major, `columns` is its transpose Z^T and r is R^T, a lower triangle: Z^T becomes Z^T op(R^T)^-1 for each op.
+void solve_from_the_right(MatrixView<const double> r, MatrixView<double> columns,
+                          std::initializer_list<const char*> ops) {
   if (r.rows != r.cols || columns.rows != r.rows) {
     throw Error(ErrorKind::kInternal, fmt::format("[solve] columns [{}, {}] with a factor [{}, {}]", columns.rows,
                                                   columns.cols, r.rows, r.cols));
   }
   if (columns.rows == 0 || columns.cols == 0) return;
-  // Column-major, `columns` is its transpose Z^T and r is R^T, a lower triangle: solve Y^T R = Z^T.
   const int m = narrow<int>(columns.cols, "columns to solve");
   const int n = narrow<int>(columns.rows, "width of a factor");
   const int lda = narrow<int>(r.stride, "stride of a factor");
   const int ldb = narrow<int>(columns.stride, "stride of columns");
   const double one = 1.0;
-  dtrsm_("R", "L", "T", "N", &m, &n, &one, r.data, &lda, columns.data, &ldb);
+  for (const char* op : ops) dtrsm_("R", "L", op, "N", &m, &n, &one, r.data, &lda, columns.data, &ldb);
+}
+
+}  // namespace
+
+void solve_columns(MatrixView<const double> r, MatrixView<double> columns) {
+  solve_from_the_right(r, columns, {"N", "T"});
+}
+
+void solve_transposed(MatrixView<const double> r, MatrixView<double> columns) {
+  solve_from_the_right(r, columns, {"T"});
 }
 
 namespace {

@@ -128,24 +128,22 @@ class TileDescent {
   }
 
   void solve_again(const Group& group) {
-    Matrix<double> move(kTileRows, group.width);  // t - q
-    for (int64_t k = 0; k < group.width; ++k) {
-      for (int64_t row = 0; row < kTileRows; ++row) move(row, k) = local_(k, row);
-    }
-    solve_rows(group.factor.view(), move.view());
+    Matrix<double> move = local_.clone();  // t - q = H_gg^-1 p
+    solve_columns(group.factor.view(), move.view());
+    Matrix<double> free(group.width, kTileRows), miss(group.width, kTileRows);  // t, t - q of the new codes
+    const double* value = value_.row(group.first);
+    for (int64_t i = 0; i < free.size(); ++i) free.data()[i] = value[i] + move.data()[i];
+    const auto choices =
+        solver_.solve(group.block.front(), {rows_, free.view(), MatrixView<const double>(), free.view()}, miss.view());
     Matrix<double> change = Matrix<double>::zeros(group.width, kTileRows);
-    std::vector<double> free(static_cast<size_t>(group.width)), miss(free.size());  // t, t - q of the new codes
     for (int64_t row = 0; row < rows_; ++row) {
       double loss = 0;  // (t - q) H_gg (t - q)^T
-      for (int64_t k = 0; k < group.width; ++k) {
-        loss += move(row, k) * local_(k, row);
-        free[static_cast<size_t>(k)] = value_(group.first + k, row) + move(row, k);
-      }
-      const GroupChoice choice = solver_.solve(group.block.front(), free.data(), nullptr, free.data(), miss.data());
+      for (int64_t k = 0; k < group.width; ++k) loss += move(k, row) * local_(k, row);
+      const GroupChoice& choice = choices[static_cast<size_t>(row)];
       if (!(choice.loss < loss)) continue;
       scale_of(group.index, row) = choice.scale;
       linear_.zeros(group.index, first_row_ + row) = static_cast<uint8_t>(choice.zero);
-      for (int64_t k = 0; k < group.width; ++k) change(k, row) = miss[static_cast<size_t>(k)] - move(row, k);
+      for (int64_t k = 0; k < group.width; ++k) change(k, row) = miss(k, row) - move(k, row);
     }
     apply(group, 0, change);
     for (int64_t row = 0; row < rows_; ++row) {
@@ -192,18 +190,18 @@ class TileDescent {
     const int64_t column = group.first + first;
     const Matrix<double> lower = lower_block(h_, column, count);
     Matrix<double> change(count, kTileRows);
-    feedback_block({.lower = lower.data(),
-                    .stride = count,
-                    .width = count,
-                    .lanes = kTileRows,
-                    .w = value_.row(column),
-                    .f = local_.row(first),
-                    .scale = scale.data(),
-                    .zero = zero.data(),
-                    .grid_stride = 0,
-                    .top = static_cast<double>(linear_.spec.max_code()),
-                    .error = change.data(),
-                    .loss = nullptr});
+    feedback_block(FeedbackBlock<double>{.lower = lower.data(),
+                                         .stride = count,
+                                         .width = count,
+                                         .lanes = kTileRows,
+                                         .w = value_.row(column),
+                                         .f = local_.row(first),
+                                         .scale = scale.data(),
+                                         .zero = zero.data(),
+                                         .grid_stride = 0,
+                                         .top = static_cast<double>(linear_.spec.max_code()),
+                                         .error = change.data(),
+                                         .loss = nullptr});
     apply(group, first, change);
     for (int64_t row = 0; row < rows_; ++row) {
       for (int64_t i = column; i < column + count; ++i) store_code(group.index, i, row);

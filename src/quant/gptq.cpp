@@ -72,21 +72,15 @@ class TileSolver {
     const double* weights = w_.row(segment.begin);
     for (int64_t i = 0; i < free.size(); ++i) free.data()[i] += weights[i];
     const bool jointly = segment.width <= kWidestJointGroup;
-    for (std::vector<double>* v : {&row_w_, &row_f_, &row_t_, &row_error_})
-      v->resize(static_cast<size_t>(segment.width));
-    for (int64_t row = 0; row < rows_; ++row) {
-      copy_column(w_.view().row_range(segment.begin, segment.width), row, row_w_);
-      copy_column(feedback.view(), row, row_f_);
-      copy_column(free.view(), row, row_t_);
-      const GroupChoice choice =
-          jointly ? group_solver_.solve(block, row_w_.data(), row_f_.data(), row_t_.data(), row_error_.data())
-                  : group_solver_.best_grid(block, row_t_.data());
-      result_.scales(segment.group, first_row_ + row) = choice.scale;
-      result_.zeros(segment.group, first_row_ + row) = static_cast<uint8_t>(choice.zero);
-      for (int64_t k = 0; jointly && k < segment.width; ++k)
-        error_(segment.begin + k, row) = row_error_[static_cast<size_t>(k)];
+    if (jointly) {
+      const GroupRows rows{rows_, w_.view().row_range(segment.begin, segment.width), feedback.view(), free.view()};
+      const auto choices = group_solver_.solve(block, rows, error_.view().row_range(segment.begin, segment.width));
+      for (int64_t row = 0; row < rows_; ++row) store_grid(segment.group, row, choices[static_cast<size_t>(row)]);
+      return;
     }
-    if (!jointly) solve_on_grid(segment.begin, segment.begin + segment.width);
+    for (int64_t row = 0; row < rows_; ++row)
+      store_grid(segment.group, row, group_solver_.best_grid(block, free.view(), row));
+    solve_on_grid(segment.begin, segment.begin + segment.width);
   }
 
   void store_codes() const {
@@ -102,8 +96,9 @@ class TileSolver {
   }
 
  private:
-  static void copy_column(MatrixView<const double> m, int64_t column, std::vector<double>& to) {
-    for (int64_t k = 0; k < m.rows; ++k) to[static_cast<size_t>(k)] = m(k, column);
+  void store_grid(int64_t group, int64_t row, const GroupChoice& choice) {
+    result_.scales(group, first_row_ + row) = choice.scale;
+    result_.zeros(group, first_row_ + row) = static_cast<uint8_t>(choice.zero);
   }
 
   // [width, rows] sum over i < begin of e_i R_ik.
@@ -126,18 +121,18 @@ class TileSolver {
         zero(k, row) = result_.zeros(group, o);
       }
     }
-    feedback_block({.lower = lower.data(),
-                    .stride = width,
-                    .width = width,
-                    .lanes = kTileRows,
-                    .w = w_.row(begin),
-                    .f = feedback.data(),
-                    .scale = scale.data(),
-                    .zero = zero.data(),
-                    .grid_stride = kTileRows,
-                    .top = static_cast<double>(spec_.max_code()),
-                    .error = error_.row(begin),
-                    .loss = nullptr});
+    feedback_block(FeedbackBlock<double>{.lower = lower.data(),
+                                         .stride = width,
+                                         .width = width,
+                                         .lanes = kTileRows,
+                                         .w = w_.row(begin),
+                                         .f = feedback.data(),
+                                         .scale = scale.data(),
+                                         .zero = zero.data(),
+                                         .grid_stride = kTileRows,
+                                         .top = static_cast<double>(spec_.max_code()),
+                                         .error = error_.row(begin),
+                                         .loss = nullptr});
   }
 
   MatrixView<const float> weight_;
@@ -148,9 +143,8 @@ class TileSolver {
   QuantizedLinear& result_;
   int64_t first_row_;
   int64_t rows_;
-  Matrix<double> w_;                                       // [in, rows] weights, in solving order
-  Matrix<double> error_;                                   // [in, rows] e, in solving order
-  std::vector<double> row_w_, row_f_, row_t_, row_error_;  // [width] one row of a group
+  Matrix<double> w_;      // [in, rows] weights, in solving order
+  Matrix<double> error_;  // [in, rows] e, in solving order
 };
 
 std::vector<Segment> segments_of(const std::vector<int32_t>& order, int64_t group_width) {

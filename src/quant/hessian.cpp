@@ -86,6 +86,30 @@ void add_product(const SymmetricView& h, int64_t first_row, int64_t first_column
   }
 }
 
+namespace {
+
+// x[in, rows]: sum over the columns z of x of z^T H z. What stands below the diagonal counts twice.
+double quadratic_form(const SymmetricView& h, MatrixView<const double> x) {
+  constexpr int64_t kBlock = 128;
+  const auto dot = [](MatrixView<const double> a, const Matrix<double>& b) {
+    return std::inner_product(b.data(), b.data() + b.size(), a.data, 0.0);
+  };
+  double sum = 0;
+  for (int64_t first = 0; first < x.rows; first += kBlock) {
+    const auto part = x.row_range(first, std::min(kBlock, x.rows - first));
+    const auto rest = x.row_range(first + part.rows, x.rows - first - part.rows);
+    Matrix<double> product = Matrix<double>::zeros(part.rows, x.cols);
+    gemm_nn_add(diagonal_block(h, first, part.rows).view(), part, product.view());
+    sum += dot(part, product);
+    product.fill_zero();
+    gemm_tn_add(h.lower.block(first + part.rows, first, rest.rows, part.rows), rest, product.view());
+    sum += 2 * dot(part, product);
+  }
+  return sum;
+}
+
+}  // namespace
+
 double quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {
   constexpr int64_t kRows = 64;
   const int64_t tiles = ceil_div(error.rows, kRows);
@@ -96,10 +120,7 @@ double quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < error.cols; ++c) transposed(c, r) = static_cast<double>(error(tile * kRows + r, c));
     }
-    Matrix<double> product = Matrix<double>::zeros(error.cols, rows);
-    add_product(h, 0, 0, transposed.view(), product.view());
-    sums[static_cast<size_t>(tile)] =
-        std::inner_product(product.data(), product.data() + product.size(), transposed.data(), 0.0);
+    sums[static_cast<size_t>(tile)] = quadratic_form(h, transposed.view());
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }

@@ -169,8 +169,8 @@ TEST(Triangle, SolveTransposedInsideParallelLoops) {
   expect_solves_transposed(r, before.view(), after.view());
 }
 
-// z (R R^T)^-1 = (R^-T R^-1 z^T)^T: R^T y = u is the second half of it.
-TEST(Triangle, SolveRowsEndsWithSolveTransposed) {
+// z (R R^T)^-1 = (R^-T R^-1 z^T)^T: R^T y = u is the second half of it, and columns are rows that lie otherwise.
+TEST(Triangle, SolveRowsColumnsAndTransposedAgree) {
   HESSE_PRINT_SEED();
   Rng rng(test_seed());
   for (const int64_t n : {1, 2, 33}) {
@@ -179,6 +179,14 @@ TEST(Triangle, SolveRowsEndsWithSolveTransposed) {
     const Matrix<double> z = normal_matrix(rng, 3, n);
     Matrix<double> rows = z.clone();
     solve_rows(r, rows.view());
+    Matrix<double> transposed(n, 3);
+    for (int64_t k = 0; k < n; ++k) {
+      for (int64_t c = 0; c < 3; ++c) transposed(k, c) = z(c, k);
+    }
+    solve_columns(r, transposed.view());
+    for (int64_t c = 0; c < 3; ++c) {
+      for (int64_t k = 0; k < n; ++k) ASSERT_NEAR(rows(c, k), transposed(k, c), 1e-12 * (1 + std::fabs(rows(c, k))));
+    }
     Matrix<double> columns(n, 3);  // R^-1 z^T, by plain back substitution
     for (int64_t c = 0; c < 3; ++c) {
       for (int64_t k = n - 1; k >= 0; --k) {
@@ -199,6 +207,7 @@ TEST(Triangle, ShapesThatDoNotFitAreAnInternalError) {
   EXPECT_THROW(solve_transposed(r.view(), columns.view()), Error);
   EXPECT_THROW(solve_transposed(columns.view(), columns.view()), Error);
   EXPECT_THROW(solve_rows(r.view(), columns.view()), Error);
+  EXPECT_THROW(solve_columns(r.view(), columns.view()), Error);
 }
 
 }  // namespace

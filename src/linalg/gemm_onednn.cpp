@@ -10,10 +10,11 @@
 namespace hesse {
 namespace {
 
-// Width of the column panels of a product. p panels of a Gram matrix need (p + 1) / 2p of the products of the full
-// square; panels below some 200 columns lose more to sgemm's edges than they save.
-constexpr int64_t kPanel = 512;
-int64_t gram_panel(int64_t n) { return std::clamp<int64_t>(ceil_div(n, 4 * 32) * 32, 192, kPanel); }
+constexpr int64_t kPanel = 512;  // columns of a product at a time
+
+// Side of the blocks of a Gram matrix. p blocks a side need (p + 1) / 2p of the products of the full square; a multiple
+// of 48 fits the register blocks of oneDNN's kernels on AVX2 and AVX-512 alike (docs/PERFORMANCE.md, "Gram matrix").
+constexpr int64_t kGramBlock = 96;
 
 void require(dnnl_status_t status, const char* what) {
   if (status == dnnl_success) return;
@@ -40,14 +41,11 @@ Matrix<float> product_tn(MatrixView<const float> a, MatrixView<const float> b) {
   return product;
 }
 
-// to(r, c) += from(r, c) for the first count(r) columns of each row.
-template <class Count>
-void add_rows(const Matrix<float>& from, MatrixView<double> to, Count count) {
+void add_rows(const Matrix<float>& from, MatrixView<double> to) {
   constexpr int64_t kRows = 64;
   parallel_for(ceil_div(from.rows(), kRows), [&](int64_t tile) {
     for (int64_t r = tile * kRows; r < std::min(from.rows(), tile * kRows + kRows); ++r) {
-      const int64_t cols = std::min(from.cols(), count(r));
-      for (int64_t c = 0; c < cols; ++c) to(r, c) += static_cast<double>(from(r, c));
+      for (int64_t c = 0; c < from.cols(); ++c) to(r, c) += static_cast<double>(from(r, c));
     }
   });
 }
@@ -66,16 +64,48 @@ void gemm_nt(MatrixView<const float> a, MatrixView<const float> b, MatrixView<fl
       "gemm_nt");
 }
 
+namespace {
+
+// The columns of x cut into panels [rows, kGramBlock], one behind the other, each contiguous: sgemm reads them without
+// long strides.
+class Panels {
+ public:
+  explicit Panels(MatrixView<const float> x) : rows_(x.rows), cols_(x.cols), packed_(x.cols, x.rows) {
+    parallel_for(count(), [&](int64_t p) {
+      for (int64_t r = 0; r < rows_; ++r) std::copy_n(x.row(r) + p * kGramBlock, width(p), data(p) + r * width(p));
+    });
+  }
+  int64_t count() const { return ceil_div(cols_, kGramBlock); }
+  int64_t width(int64_t panel) const { return std::min(kGramBlock, cols_ - panel * kGramBlock); }
+  MatrixView<const float> panel(int64_t p) const { return {packed_.row(p * kGramBlock), rows_, width(p)}; }
+
+ private:
+  float* data(int64_t p) { return packed_.row(p * kGramBlock); }
+
+  int64_t rows_, cols_;
+  Matrix<float> packed_;  // [cols, rows] as memory only
+};
+
+// h[i-th block, j-th block] += the product of two panels, of a diagonal block the lower triangle only.
+void add_block(const Panels& panels, int64_t i, int64_t j, MatrixView<double> h) {
+  const Matrix<float> product = product_tn(panels.panel(i), panels.panel(j));
+  const auto to = h.block(i * kGramBlock, j * kGramBlock, product.rows(), product.cols());
+  for (int64_t r = 0; r < product.rows(); ++r) {
+    const int64_t cols = i == j ? r + 1 : product.cols();
+    for (int64_t c = 0; c < cols; ++c) to(r, c) += static_cast<double>(product(r, c));
+  }
+}
+
+}  // namespace
+
 void add_gram(MatrixView<const float> x, MatrixView<double> h) {
-  const int64_t panel = gram_panel(x.cols);
   for_each_chunk(x.rows, [&](int64_t first, int64_t count) {
-    const auto chunk = x.row_range(first, count);
-    for (int64_t column = 0; column < x.cols; column += panel) {
-      const auto right = columns(chunk, column, std::min(panel, x.cols - column));
-      const auto left = columns(chunk, column, x.cols - column);  // on and below the diagonal block
-      const Matrix<float> product = product_tn(left, right);
-      add_rows(product, h.block(column, column, left.cols, right.cols), [](int64_t row) { return row + 1; });
-    }
+    const Panels panels(x.row_range(first, count));
+    parallel_for(panels.count() * (panels.count() + 1) / 2, [&](int64_t task) {
+      int64_t i = 0;
+      while ((i + 1) * (i + 2) / 2 <= task) ++i;
+      add_block(panels, i, task - i * (i + 1) / 2, h);
+    });
   });
 }
 
@@ -88,7 +118,7 @@ void add_product_tn(MatrixView<const float> x, MatrixView<const float> y, Matrix
     for (int64_t column = 0; column < y.cols; column += kPanel) {
       const auto right = columns(y.row_range(first, count), column, std::min(kPanel, y.cols - column));
       const Matrix<float> product = product_tn(x.row_range(first, count), right);
-      add_rows(product, c.block(0, column, c.rows, right.cols), [&](int64_t) { return right.cols; });
+      add_rows(product, c.block(0, column, c.rows, right.cols));
     }
   });
 }

@@ -14,35 +14,70 @@ namespace {
 constexpr int64_t kQueryTile = 64;
 constexpr int64_t kKeyTile = 128;
 
+// Keys and values of one key/value head of one sequence, laid out as the tiles are read: of each tile of keys first
+// scale * K^T [head_dim, kKeyTile], then V [kKeyTile, head_dim]. Packed once, read by every head and every tile of
+// queries. With keys as they lie, rows of 4096 bytes would fall on the same lines of the cache.
+class PackedHeads {
+ public:
+  PackedHeads(MatrixView<const float> k, MatrixView<const float> v, const AttentionShape& shape)
+      : shape_(shape),
+        tiles_(ceil_div(shape.keys, kKeyTile)),
+        data_(shape.sequences * shape.kv_heads * tiles_, 2 * kKeyTile * shape.head_dim) {
+    parallel_for(data_.rows(), [&](int64_t task) {
+      const int64_t begin = task % tiles_ * kKeyTile;
+      const int64_t head = task / tiles_ % shape.kv_heads;
+      const int64_t row = task / tiles_ / shape.kv_heads * shape.keys + begin;
+      const int64_t count = std::min(kKeyTile, shape.keys - begin);
+      pack(k.block(row, head * shape.head_dim, count, shape.head_dim),
+           v.block(row, head * shape.head_dim, count, shape.head_dim), data_.row(task));
+    });
+  }
+  // The tile of keys [tile * kKeyTile, ...).
+  const float* keys(int64_t sequence, int64_t head, int64_t tile) const {
+    return data_.row((sequence * shape_.kv_heads + head) * tiles_ + tile);
+  }
+  const float* values(int64_t sequence, int64_t head, int64_t tile) const {
+    return keys(sequence, head, tile) + kKeyTile * shape_.head_dim;
+  }
+
+ private:
+  void pack(MatrixView<const float> k, MatrixView<const float> v, float* to) const {
+    for (int64_t j = 0; j < k.rows; ++j) {
+      const float* key = k.row(j);
+      for (int64_t d = 0; d < shape_.head_dim; ++d) to[d * kKeyTile + j] = shape_.scale * key[d];
+      std::copy_n(v.row(j), shape_.head_dim, to + (kKeyTile + j) * shape_.head_dim);
+    }
+  }
+
+  const AttentionShape& shape_;
+  int64_t tiles_;
+  Matrix<float> data_;  // a row for each tile
+};
+
 // One tile of queries of one head against the keys that it may see.
 class QueryTile {
  public:
-  QueryTile(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
-            const AttentionShape& shape, int64_t first_query)
+  QueryTile(MatrixView<const float> q, const AttentionShape& shape, int64_t first_query)
       : q_(q),
-        k_(k),
-        v_(v),
         shape_(shape),
         first_(first_query),
         sum_(q.rows, shape.head_dim),
         max_(static_cast<size_t>(q.rows), -std::numeric_limits<float>::infinity()),
         denominator_(static_cast<size_t>(q.rows), 0.0f) {}
 
-  void run(MatrixView<float> out) {
-    Matrix<float> keys(shape_.head_dim, kKeyTile);  // transposed: keys side by side
+  void run(const PackedHeads& packed, int64_t sequence, int64_t kv_head, MatrixView<float> out) {
     Matrix<float> scores(q_.rows, kKeyTile);
-    const int64_t start = first_key(0);
+    const int64_t first_tile = first_key(0) / kKeyTile;
     const int64_t end = last_key(q_.rows - 1) + 1;
-    for (int64_t begin = start; begin < end; begin += kKeyTile) {
+    for (int64_t tile = first_tile; tile * kKeyTile < end; ++tile) {
+      const int64_t begin = tile * kKeyTile;
       const int64_t count = std::min(kKeyTile, end - begin);
-      for (int64_t j = 0; j < count; ++j) {
-        const float* key = k_.row(begin + j);
-        for (int64_t d = 0; d < shape_.head_dim; ++d) keys(d, j) = key[d];
-      }
-      gemm_tile(q_.data, q_.stride, keys.data(), kKeyTile, scores.data(), kKeyTile, q_.rows, count, shape_.head_dim, 0);
-      for (int64_t row = 0; row < q_.rows; ++row) take_scores(row, begin, count, scores.row(row), begin > start);
-      gemm_tile(scores.data(), kKeyTile, v_.row(begin), v_.stride, sum_.data(), shape_.head_dim, q_.rows,
-                shape_.head_dim, count, begin > start ? 1 : 0);
+      const bool summed = tile > first_tile;
+      gemm_tile(q_.data, q_.stride, packed.keys(sequence, kv_head, tile), kKeyTile, scores.data(), kKeyTile, q_.rows,
+                count, shape_.head_dim, 0);
+      for (int64_t row = 0; row < q_.rows; ++row) take_scores(row, begin, count, scores.row(row), summed);
+      gemm_tile(scores.data(), kKeyTile, packed.values(sequence, kv_head, tile), shape_.head_dim, sum_.data(),
+                shape_.head_dim, q_.rows, shape_.head_dim, count, summed ? 1 : 0);
     }
     for (int64_t row = 0; row < q_.rows; ++row) {
       std::copy_n(sum_.row(row), shape_.head_dim, out.row(row));
@@ -60,7 +95,6 @@ class QueryTile {
   // Scores become weights relative to the maximum so far; what was summed before, if anything, shrinks accordingly.
   void take_scores(int64_t row, int64_t begin, int64_t count, float* scores, bool summed) {
     constexpr float kMasked = -std::numeric_limits<float>::infinity();
-    scale(scores, shape_.scale, count);
     const int64_t from = std::clamp<int64_t>(first_key(row) - begin, 0, count);
     const int64_t to = std::clamp<int64_t>(last_key(row) + 1 - begin, 0, count);
     std::fill(scores, scores + from, kMasked);
@@ -70,7 +104,7 @@ class QueryTile {
     if (summed && shrink != 1.0f) scale(sum_.row(row), shrink, shape_.head_dim);
   }
 
-  MatrixView<const float> q_, k_, v_;
+  MatrixView<const float> q_;
   const AttentionShape& shape_;
   int64_t first_;
   Matrix<float> sum_;  // [queries, head_dim] weights times values, not yet divided
@@ -83,6 +117,7 @@ void causal_attention(MatrixView<const float> q, MatrixView<const float> k, Matr
                       MatrixView<float> out, const AttentionShape& shape) {
   const int64_t tiles = ceil_div(shape.queries, kQueryTile);
   const int64_t share = shape.heads / shape.kv_heads;
+  const PackedHeads packed(k, v, shape);
   parallel_for(shape.sequences * shape.heads * tiles, [&](int64_t task) {
     // Long tiles first: the last ones to finish are then short.
     const int64_t tile = tiles - 1 - task / (shape.sequences * shape.heads);
@@ -92,11 +127,8 @@ void causal_attention(MatrixView<const float> q, MatrixView<const float> k, Matr
     const int64_t rows = std::min(kQueryTile, shape.queries - first);
     const int64_t row = sequence * shape.queries + first;
     const int64_t column = head * shape.head_dim;
-    const int64_t kv_column = head / share * shape.head_dim;
-    QueryTile(q.block(row, column, rows, shape.head_dim),
-              k.block(sequence * shape.keys, kv_column, shape.keys, shape.head_dim),
-              v.block(sequence * shape.keys, kv_column, shape.keys, shape.head_dim), shape, first)
-        .run(out.block(row, column, rows, shape.head_dim));
+    QueryTile(q.block(row, column, rows, shape.head_dim), shape, first)
+        .run(packed, sequence, head / share, out.block(row, column, rows, shape.head_dim));
   });
 }
 

@@ -14,6 +14,15 @@ namespace hesse {
 namespace {
 
 constexpr int64_t kMaxUnusedIds = int64_t{1} << 20;
+constexpr char32_t kNoCharacter = 0xFFFFFFFF;
+
+// The one character of `token`, or kNoCharacter.
+char32_t only_character(std::string_view token) {
+  size_t end = 0;
+  if (token.empty()) return kNoCharacter;
+  const char32_t c = next_char(token, end);
+  return end == token.size() ? c : kNoCharacter;
+}
 
 const Json::Array& merges_of(const Json& model, const std::string& where) {
   return Component{model, where}.array("merges");
@@ -62,6 +71,10 @@ Vocabulary::Vocabulary(const Json& vocab, const std::string& where) {
     used[value] = true;
     tokens_[value] = token;
     ids_.emplace(tokens_[value], static_cast<int32_t>(value));
+    if (const char32_t c = only_character(token); c != kNoCharacter) {
+      if (c >= character_ids_.size()) character_ids_.resize(c + size_t{1}, -1);
+      character_ids_[c] = static_cast<int32_t>(value);
+    }
   }
 }
 
@@ -93,6 +106,8 @@ BpeModel::BpeModel(const Json& model, const std::string& where)
   ignore_merges_ = component.boolean("ignore_merges", false);
   for (size_t byte = 0; byte < 256; ++byte) byte_ids_[byte] = vocabulary_.find(fmt::format("<0x{:02X}>", byte));
   read_merges(merges_of(model, where), where + ".merges");
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) cutter_.add_token(vocabulary_.token(id));
+  cutter_.build();
 }
 
 int32_t BpeModel::merged_id(std::string_view left, std::string_view right) const {
@@ -115,6 +130,7 @@ void BpeModel::read_merges(const Json::Array& merges, const std::string& where) 
                       left_id < 0 || right_id < 0 ? fmt::format("'{}'", missing) : std::string(missing)));
     }
     merges_.set(left_id, right_id, {rank++, id});
+    cutter_.add_merge(left, right);
   }
 }
 
@@ -127,23 +143,21 @@ bool BpeModel::append_bytes(std::string_view symbol, std::vector<int32_t>& symbo
 
 // One symbol a character. An unknown character waits until the next known one, as in the reference: with an incomplete
 // set of byte tokens it comes behind the bytes of the characters between.
-std::vector<int32_t> BpeModel::initial_symbols(std::string_view piece) const {
-  std::vector<int32_t> symbols;
-  symbols.reserve(piece.size());
+void BpeModel::initial_symbols(std::string_view piece, std::vector<int32_t>& symbols) const {
   bool unknown_waits = false;
   int32_t unk_id = -1;
   std::string decorated;
   for (size_t end = 0; end < piece.size();) {
     const size_t begin = end;
-    next_char(piece, end);
+    const char32_t c = next_char(piece, end);
     std::string_view symbol = piece.substr(begin, end - begin);
-    if ((begin > 0 && !continuing_prefix_.empty()) || (end == piece.size() && !end_suffix_.empty())) {
-      decorated.assign(begin > 0 ? continuing_prefix_ : "")
-          .append(symbol)
-          .append(end == piece.size() ? end_suffix_ : "");
+    const bool inside = begin > 0, last = end == piece.size();
+    const bool plain = !decorates() || !((inside && !continuing_prefix_.empty()) || (last && !end_suffix_.empty()));
+    if (!plain) {
+      decorated.assign(inside ? continuing_prefix_ : "").append(symbol).append(last ? end_suffix_ : "");
       symbol = decorated;
     }
-    if (const int32_t id = vocabulary_.find(symbol); id >= 0) {
+    if (const int32_t id = plain ? vocabulary_.find_character(c) : vocabulary_.find(symbol); id >= 0) {
       if (std::exchange(unknown_waits, false)) symbols.push_back(unk_id);
       symbols.push_back(id);
       continue;
@@ -156,7 +170,6 @@ std::vector<int32_t> BpeModel::initial_symbols(std::string_view piece) const {
     unknown_waits = true;
   }
   if (unknown_waits) symbols.push_back(unk_id);
-  return symbols;
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids) const {
@@ -166,7 +179,19 @@ void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids) const {
       return;
     }
   }
-  apply_merges(initial_symbols(piece), merges_, ids);
+  std::vector<int32_t> symbols;
+  symbols.reserve(piece.size());
+  initial_symbols(piece, symbols);
+  if (symbols.size() <= kMaxShortSymbols && !decorates()) {
+    apply_merges_to_word(symbols, merges_, ids);
+  } else {
+    apply_merges(std::move(symbols), merges_, ids);
+  }
+}
+
+// Prefix and suffix depend on where a character stands in its piece, ignore_merges on the whole of it.
+size_t BpeModel::word_end(std::string_view piece, size_t from) const {
+  return decorates() || ignore_merges_ ? piece.size() : cutter_.word_end(piece, from);
 }
 
 }  // namespace hesse

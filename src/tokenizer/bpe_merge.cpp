@@ -1,6 +1,8 @@
 #include "tokenizer/bpe_merge.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
 
 #include "base/checked.h"
 
@@ -97,6 +99,31 @@ void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::ve
   MergeLoop loop(std::move(symbols), merges);
   loop.run();
   loop.append_to(ids);
+}
+
+void apply_merges_to_word(std::span<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids) {
+  constexpr Merge kNoMerge{std::numeric_limits<uint32_t>::max(), -1};
+  std::array<Merge, kMaxShortSymbols> pairs;  // [i]: what symbols i and i + 1 become
+  size_t size = symbols.size();
+  const auto look_up = [&](size_t i) {
+    const Merge* merge = merges.find(symbols[i], symbols[i + 1]);
+    pairs[i] = merge != nullptr ? *merge : kNoMerge;
+  };
+  for (size_t i = 0; i + 1 < size; ++i) look_up(i);
+  while (size > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < size; ++i) best = pairs[i].rank < pairs[best].rank ? i : best;
+    if (pairs[best].id < 0) break;
+    symbols[best] = pairs[best].id;
+    --size;
+    for (size_t i = best + 1; i < size; ++i) {
+      symbols[i] = symbols[i + 1];
+      pairs[i - 1] = pairs[i];
+    }
+    if (best > 0) look_up(best - 1);
+    if (best + 1 < size) look_up(best);
+  }
+  ids.insert(ids.end(), symbols.begin(), symbols.begin() + static_cast<ptrdiff_t>(size));
 }
 
 }  // namespace hesse

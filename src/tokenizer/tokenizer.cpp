@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
-#include <unordered_map>
 #include <utility>
 
 #include "hesse/error.h"
@@ -14,6 +12,7 @@
 #include "tokenizer/component.h"
 #include "tokenizer/decoder.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/piece_cache.h"
 #include "tokenizer/postprocessor.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer_config.h"
@@ -38,34 +37,6 @@ const Json& bpe_part(const Json& tokenizer, const std::string& where) {
   }
   return model.json;
 }
-
-// The ids of pieces seen during one call of encode: words repeat. Long pieces do not, and would only fill it.
-class PieceCache {
- public:
-  explicit PieceCache(const BpeModel& model) : model_(model) {}
-
-  void encode(std::string_view piece, std::vector<int32_t>& ids) {
-    if (piece.size() > kMaxPieceBytes) return model_.encode(piece, ids);
-    const auto found = known_.find(piece);
-    if (found != known_.end()) {
-      ids.insert(ids.end(), found->second.begin(), found->second.end());
-      return;
-    }
-    const size_t begin = ids.size();
-    model_.encode(piece, ids);
-    if (known_.size() < kMaxPieces) {
-      known_.emplace(keys_.emplace_back(piece),
-                     std::vector<int32_t>(ids.begin() + static_cast<ptrdiff_t>(begin), ids.end()));
-    }
-  }
-
- private:
-  static constexpr size_t kMaxPieceBytes = 64;
-  static constexpr size_t kMaxPieces = 1 << 16;
-  const BpeModel& model_;
-  std::deque<std::string> keys_;
-  std::unordered_map<std::string_view, std::vector<int32_t>> known_;
-};
 
 }  // namespace
 

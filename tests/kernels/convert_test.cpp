@@ -33,7 +33,7 @@ TEST(ScalarTwin, BfloatIsExact) { expect_all_bits(scalar::bf16_to_f32, bf16_to_f
 TEST_P(Convert, NothingBeyondTheEndIsWritten) {
   for (Conversion* convert : {f16_to_f32, bf16_to_f32}) {
     for (const int64_t n : sizes()) {
-      for (int64_t offset = 0; offset < 3; ++offset) {
+      for (int64_t offset = 0; offset < kOffsets; ++offset) {
         const std::vector<uint16_t> in(static_cast<size_t>(n + offset), uint16_t{0x3C00});
         Row out(n + 1, offset, -7.0f);
         convert(in.data() + offset, out.data(), n);

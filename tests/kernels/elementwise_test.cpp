@@ -14,7 +14,7 @@ void sweep(const std::function<void(int64_t, int64_t, Rng&)>& body) {
   HESSE_PRINT_SEED();
   Rng rng(test_seed());
   for (const int64_t n : sizes()) {
-    for (int64_t offset = 0; offset < 4; ++offset) {
+    for (int64_t offset = 0; offset < kOffsets; ++offset) {
       SCOPED_TRACE("n " + std::to_string(n) + ", offset " + std::to_string(offset));
       body(n, offset, rng);
       if (testing::Test::HasFailure()) return;
@@ -24,7 +24,7 @@ void sweep(const std::function<void(int64_t, int64_t, Rng&)>& body) {
 
 TEST_P(Elementwise, AddAndScaleEqualTheirTwinsBitForBit) {
   sweep([](int64_t n, int64_t offset, Rng& rng) {
-    const Row x(n, offset, rng), h(n, 3 - offset, rng);
+    const Row x(n, offset, rng), h(n, kOffsets - 1 - offset, rng);
     Row sum = h, twin = h;
     add(sum.data(), x.data(), n);
     scalar::add(twin.data(), x.data(), n);
@@ -38,7 +38,7 @@ TEST_P(Elementwise, AddAndScaleEqualTheirTwinsBitForBit) {
 // Roundings: the inverse root, two products; one in the twin.
 TEST_P(Elementwise, RmsNormEqualsItsTwin) {
   sweep([](int64_t n, int64_t offset, Rng& rng) {
-    const Row x(n, offset, rng, 5.0), w(n, 3 - offset, rng);
+    const Row x(n, offset, rng, 5.0), w(n, kOffsets - 1 - offset, rng);
     Row out(n + 1, offset, -7.0f), twin(n + 1, 0, -7.0f);
     rms_norm(x.data(), w.data(), 1e-6f, out.data(), n);
     scalar::rms_norm(x.data(), w.data(), 1e-6f, twin.data(), n);
@@ -88,7 +88,7 @@ double silu_tolerance(double result, double up) {
 
 TEST_P(Elementwise, SiluMulEqualsItsTwin) {
   sweep([](int64_t n, int64_t offset, Rng& rng) {
-    const Row gate(n, offset, rng, 20.0), up(n, 3 - offset, rng);
+    const Row gate(n, offset, rng, 20.0), up(n, kOffsets - 1 - offset, rng);
     Row out = gate, twin = gate;
     silu_mul(out.data(), up.data(), n);
     scalar::silu_mul(twin.data(), up.data(), n);
@@ -139,7 +139,7 @@ double gelu_tolerance(double x, double result, double up) {
 
 TEST_P(Elementwise, GeluTanhMulEqualsItsTwin) {
   sweep([](int64_t n, int64_t offset, Rng& rng) {
-    const Row gate(n, offset, rng, 4.0), up(n, 3 - offset, rng);
+    const Row gate(n, offset, rng, 4.0), up(n, kOffsets - 1 - offset, rng);
     Row out = gate, twin = gate;
     gelu_tanh_mul(out.data(), up.data(), n);
     scalar::gelu_tanh_mul(twin.data(), up.data(), n);
@@ -211,7 +211,7 @@ TEST_P(Elementwise, PlaceDoesNotMatter) {
 // One or two roundings of a product, one of the sum, one in the twin.
 TEST_P(Elementwise, RopeEqualsItsTwin) {
   sweep([](int64_t half, int64_t offset, Rng& rng) {
-    const Row x(2 * half, offset, rng), cos(half, 0, rng), sin(half, 3 - offset, rng);
+    const Row x(2 * half, offset, rng), cos(half, 0, rng), sin(half, kOffsets - 1 - offset, rng);
     Row out = x, twin = x;
     rope_half(out.data(), cos.data(), sin.data(), half);
     scalar::rope_half(twin.data(), cos.data(), sin.data(), half);

@@ -11,7 +11,10 @@ HESSE_FOR_EACH_TARGET(GemmTile);
 // are compared there as well.
 struct Padded {
   Padded(int64_t rows_, int64_t columns, int64_t stride_, Rng& rng)
-      : rows(rows_), cols(columns), stride(stride_), values(rows * stride, rng.below(4), kNaN) {
+      : rows(rows_),
+        cols(columns),
+        stride(stride_),
+        values(rows * stride, static_cast<int64_t>(rng.below(kOffsets)), kNaN) {
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < cols; ++j) at(i, j) = static_cast<float>(rng.normal());
     }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
 
 #include <cmath>
 #include <cstdint>
@@ -12,6 +11,7 @@
 
 #include "base/rng.h"
 #include "kernels/kernels.h"
+#include "kernels/targets.h"
 
 namespace hesse {
 
@@ -23,10 +23,13 @@ constexpr double kUnit = 0x1p-24;       // unit roundoff of float: one rounding 
 constexpr double kSmallest = 0x1p-149;  // the smallest subnormal: what a rounding may cost among subnormals
 constexpr double kUnitDouble = 0x1p-53;
 
-// Around the widths of all vectors (1, 4, 8, 16 lanes), twice that, and longer.
+// Around the widths of all vectors (1, 2, 4, 8, 16 lanes), twice that, that and 3 more, and longer.
 inline std::vector<int64_t> sizes() {
-  return {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 63, 64, 65, 100, 128, 1000, 1003};
+  return {0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 19, 23, 31, 32, 33, 35, 63, 64, 65, 100, 128, 1000, 1003};
 }
+
+// Where operands begin, in elements from an aligned place: 0 to 15, all there is for vectors of up to 64 bytes.
+constexpr int64_t kOffsets = 16;
 
 // --gtest_random_seed=N gives another one; every random test prints what it used when it fails.
 inline uint64_t test_seed() { return 20240229u + static_cast<uint64_t>(testing::GTEST_FLAG(random_seed)); }
@@ -59,17 +62,16 @@ inline bool within(double actual, double expected, double tolerance) {
       << (actual) << " for " << (expected) << ", tolerance " << (tolerance) << ", on " << simd_target()
 
 // Runs each test once per instruction set.
-using Target = decltype(hwy::SupportedTargets());
-class KernelTest : public testing::TestWithParam<Target> {
+class KernelTest : public testing::TestWithParam<int64_t> {
  protected:
   void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    ASSERT_STREQ(simd_target(), hwy::TargetName(GetParam()));
+    use_only_target_for_test(GetParam());
+    ASSERT_EQ(simd_target(), target_name(GetParam()));
   }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+  void TearDown() override { use_only_target_for_test(0); }
 };
-#define HESSE_FOR_EACH_TARGET(Suite)                                                          \
-  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), \
-                           [](const testing::TestParamInfo<Target>& target) { return hwy::TargetName(target.param); })
+#define HESSE_FOR_EACH_TARGET(Suite)                                     \
+  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(simd_targets()), \
+                           [](const testing::TestParamInfo<int64_t>& target) { return target_name(target.param); })
 
 }  // namespace hesse

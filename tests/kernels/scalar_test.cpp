@@ -1,4 +1,6 @@
 // The oracle itself: the scalar twins against formulas written another way, in long double.
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <complex>
 
@@ -22,10 +24,24 @@ TEST(KernelTesting, WithinTellsApart) {
   EXPECT_FALSE(within(-kInf, kInf, 1e30));
 }
 
-TEST(KernelTesting, EveryAttainableTargetIsTested) {
-  const auto targets = hwy::SupportedAndGeneratedTargets();
+TEST(KernelTesting, TheBestTargetIsWhatUsersGet) {
+  const auto targets = simd_targets();
   ASSERT_FALSE(targets.empty());
-  EXPECT_STREQ(simd_target(), hwy::TargetName(targets.front()));  // the best comes first and is what users get
+  EXPECT_EQ(simd_target(), target_name(targets.front()));
+  for (const int64_t target : targets) EXPECT_THAT(compiled_targets(), testing::Contains(target));
+}
+
+// One binary for all machines: a build for the processor it was made on, or one that lost a target, would pass every
+// other test here.
+TEST(KernelTesting, EveryUsualTargetIsCompiled) {
+  std::vector<std::string> names;
+  for (const int64_t target : compiled_targets()) names.push_back(target_name(target));
+  RecordProperty("targets", testing::PrintToString(names));
+#if defined(HWY_COMPILE_ONLY_SCALAR)  // test_kernels_scalar
+  EXPECT_EQ(names.size(), 1u) << testing::PrintToString(names);
+#elif defined(__x86_64__)
+  EXPECT_THAT(names, testing::IsSupersetOf({"SSSE3", "SSE4", "AVX2", "AVX3"}));
+#endif
 }
 
 TEST(ScalarTwin, RmsNorm) {

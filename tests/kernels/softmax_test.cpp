@@ -46,7 +46,7 @@ TEST_P(Softmax, TileEqualsItsTwin) {
   HESSE_PRINT_SEED();
   Rng rng(test_seed());
   for (const int64_t n : sizes()) {
-    for (int64_t offset = 0; offset < 4; ++offset) {
+    for (int64_t offset = 0; offset < kOffsets; ++offset) {
       SCOPED_TRACE("n " + std::to_string(n));
       const Row scores(n, offset, rng, 20.0);
       expect_like_twin(scores, -kInf, 0.0f);
@@ -143,7 +143,7 @@ TEST_P(Softmax, LogSumExpEqualsItsTwin) {
   HESSE_PRINT_SEED();
   Rng rng(test_seed());
   for (const int64_t n : sizes()) {
-    for (int64_t offset = 0; offset < 4; ++offset) {
+    for (int64_t offset = 0; offset < kOffsets; ++offset) {
       for (const double spread : {1e-40, 1.0, 30.0, 1e4, 1e37}) {
         const Row x(n, offset, rng, spread);
         const double twin = scalar::log_sum_exp(x.data(), n);

@@ -46,9 +46,15 @@ TEST(BpeMerge, EqualsTheDefinitionOnRandomMerges) {
     for (size_t size = 0; size < 60; size += 1 + rng.below(7)) {
       std::vector<int32_t> symbols(size);
       for (int32_t& symbol : symbols) symbol = static_cast<int32_t>(rng.below(static_cast<uint64_t>(letters)));
-      std::vector<int32_t> ids;
+      std::vector<int32_t> ids = {-5};  // is appended to
       apply_merges(symbols, merges, ids);
-      ASSERT_EQ(ids, merge_slowly(symbols, merges)) << "round " << round << ", size " << size;
+      std::vector<int32_t> expected = merge_slowly(symbols, merges);
+      expected.insert(expected.begin(), -5);
+      ASSERT_EQ(ids, expected) << "round " << round << ", size " << size;
+      if (size > kMaxShortSymbols) continue;
+      ids = {-5};
+      apply_merges_to_word(symbols, merges, ids);
+      ASSERT_EQ(ids, expected) << "round " << round << ", size " << size;
     }
   }
 }

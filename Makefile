@@ -5,6 +5,9 @@ JOBS ?= $(shell nproc)
 # make interop INTEROP_ARGS=--quick takes the demo model only.
 INTEROP_ARGS ?=
 
+# Short, some minutes in all; make bench BENCH_ARGS=--benchmark_filter=gemm for one subject with good averages.
+BENCH_ARGS ?= --benchmark_min_time=0.1
+
 RELEASE = build/release
 TOOL = $(RELEASE)/hesse
 
@@ -51,7 +54,7 @@ bench: ## Build and run the benchmarks
 	@tools/setup.sh bench
 	cmake --preset bench
 	cmake --build --preset bench --parallel $(JOBS)
-	for b in build/bench/bench/bench_*; do [ ! -x $$b ] || $$b || exit 1; done
+	for b in build/bench/bench/*_bench; do $$b $(BENCH_ARGS) || exit 1; done
 
 format: ## Format every source file in place
 	@tools/setup.sh lint

@@ -7,11 +7,8 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "bench.h"
 #include "kernels/kernels.h"
-
-#if !defined(NDEBUG)
-#error "numbers of a debug build mean nothing: cmake --preset bench"
-#endif
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "../bench/kernels_bench.cpp"
@@ -64,7 +61,7 @@ std::vector<float> random_floats(int64_t n) {
   return values;
 }
 
-void report_flops(benchmark::State& state, double flops) {
+void report_rate(benchmark::State& state, double flops) {
   state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
   state.SetLabel(simd_target());
 }
@@ -81,7 +78,7 @@ void BM_peak(benchmark::State& state) {
     flops += HWY_DYNAMIC_DISPATCH(multiply_adds)(1000, data);
     benchmark::DoNotOptimize(data);
   }
-  report_flops(state, flops);
+  report_rate(state, flops);
 }
 BENCHMARK(BM_peak);
 
@@ -94,7 +91,7 @@ void run_gemm_tile(benchmark::State& state, decltype(gemm_tile)* gemm) {
     gemm(a.data(), k, b.data(), n, c.data(), n, m, n, k, 0);
     benchmark::ClobberMemory();
   }
-  report_flops(state, 2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations()));
+  report_rate(state, 2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations()));
 }
 void BM_gemm_tile(benchmark::State& state) { run_gemm_tile(state, gemm_tile); }
 void BM_gemm_tile_scalar(benchmark::State& state) { run_gemm_tile(state, scalar::gemm_tile); }

@@ -6,11 +6,13 @@ JOB.json: peer, model (directory), calibration (files), bits, group, seed, sampl
 paths ids, out, plain, outcome. `windows` writes the token ids, `quantize` gives them to the tool, which writes `out`, and
 `dequantize` turns that into the float32 checkpoint `plain`. What happened goes to `outcome`, one JSON object.
 """
+import importlib
 import importlib.metadata
 import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -177,7 +179,13 @@ def do(step: str, job) -> dict:
 
         torch.set_num_threads(job["threads"])
         torch.manual_seed(job["seed"])
+        importlib.import_module(package.replace("-", "_"))
+        started = time.monotonic(), time.process_time()
         said = quantize(job)
+        said["without_import"] = {
+            "cpu_seconds": round(time.process_time() - started[1], 2),
+            "wall_seconds": round(time.monotonic() - started[0], 2),
+        }
         version = importlib.metadata.version
         return {**said, "libraries": f"torch {torch.__version__}, transformers {version('transformers')}"}
     return write_plain(read(Path(job["out"])), job)
@@ -190,7 +198,7 @@ def one_line(error: BaseException, job) -> str:
     return text if len(text) <= 240 else text[:237] + "..."
 
 
-def main() -> None:
+def main(do=do) -> None:
     step, job = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
     try:
         outcome = do(step, job)

@@ -63,8 +63,8 @@ def version_of(peer: Peer, python: Path) -> str:
 class Step:
     """The worker's steps for one cell, in a directory of their own."""
 
-    def __init__(self, python: Path, job: dict, work: Path, log):
-        self.python, self.work, self.log = python, work, log
+    def __init__(self, python: Path, job: dict, work: Path, log, worker: Path = WORKER):
+        self.python, self.work, self.log, self.worker = python, work, log, worker
         paths = {name: str(work / name) for name in ("ids", "out", "plain", "outcome")}
         self.job = {**job, **paths}
         (work / "job.json").write_text(json.dumps(self.job))
@@ -73,7 +73,7 @@ class Step:
         """-> (measure.Run, what the worker said). measure.Failed when it did not succeed."""
         outcome = Path(self.job["outcome"])
         outcome.unlink(missing_ok=True)
-        command = [self.python, "-B", WORKER, step, self.work / "job.json"]
+        command = [self.python, "-B", self.worker, step, self.work / "job.json"]
         # In its own directory: some tools leave logs where they run.
         done = measure.run(command, self.work, **environment(self.job["threads"]))
         if self.log:

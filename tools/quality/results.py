@@ -1,4 +1,4 @@
-"""Files of results: one JSON object a line, one line a finished cell, only ever appended to."""
+"""Files of results: one JSON object a line, one line a finished cell, only ever appended to. `key`: what a cell is known by."""
 import fcntl
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 KEY = ("model", "variant", "bits", "group", "seed", "revision")
 
 
-def key_of(cell: dict) -> tuple:
-    return tuple(cell[name] for name in KEY)
+def key_of(cell: dict, key=KEY) -> tuple:
+    return tuple(cell[name] for name in key)
 
 
-def read(path) -> list:
+def read(path, key=KEY) -> list:
     """All cells, oldest first. A last line that a killed run left unfinished is no cell; any other bad line is an error."""
     path = Path(path)
     if not path.exists():
@@ -21,16 +21,16 @@ def read(path) -> list:
     for number, line in enumerate(lines[:-1], 1):  # what follows the last line end is nothing, or unfinished
         try:
             cell = json.loads(line.decode("utf-8"))
-            key_of(cell)
+            key_of(cell, key)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"[results] {path.name}:{number}: not a cell ({error}); repair or delete this line") from None
         cells.append(cell)
     return cells
 
 
-def append(path, cell: dict) -> None:
+def append(path, cell: dict, key=KEY) -> None:
     """On disk when it returns; two runs may append to one file."""
-    key_of(cell)
+    key_of(cell, key)
     line = json.dumps(cell, ensure_ascii=False) + "\n"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

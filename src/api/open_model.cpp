@@ -14,7 +14,9 @@ WeightSource::Shape PackedSource::linear_shape(std::string_view module) const {
 
 Matrix<float> PackedSource::linear(std::string_view module) const {
   if (!format_.has(checkpoint_, module)) return CheckpointSource::linear(module);
-  return dequantize(format_.read(checkpoint_, module, config_));
+  Matrix<float> weight = dequantize(format_.read(checkpoint_, module, config_));
+  checkpoint_.release_module(module);
+  return weight;
 }
 
 OpenModel open_model(const std::filesystem::path& directory) {

@@ -31,6 +31,7 @@ InputFile hash_file(const fs::path& path) {
   for (int64_t first = 0; first < file.size(); first += kPiece) {
     const int64_t size = std::min(kPiece, file.size() - first);
     hash.update(file.bytes().data() + first, static_cast<size_t>(size));
+    file.dont_need(first, size);
   }
   return {path.filename().string(), file.size(), hash.hex()};
 }

@@ -220,6 +220,13 @@ void Checkpoint::release(const TensorView& tensor) const {
   file.dont_need(tensor.bytes.data() - file.bytes().data(), static_cast<int64_t>(tensor.bytes.size()));
 }
 
+void Checkpoint::release_module(std::string_view module) const {
+  const std::string prefix = fmt::format("{}.", module);
+  const auto first = std::lower_bound(order_.begin(), order_.end(), prefix,
+                                      [](const TensorView* t, const auto& name) { return t->spec.name < name; });
+  for (auto it = first; it != order_.end() && (*it)->spec.name.starts_with(prefix); ++it) release(**it);
+}
+
 CheckpointWriter::CheckpointWriter(const fs::path& directory, std::vector<Item> items, int64_t max_shard_bytes)
     : directory_(directory) {
   if (max_shard_bytes <= 0) {

@@ -35,6 +35,7 @@ class Checkpoint {
   // Tells the kernel that this tensor will be read soon, or that its pages are not needed any more.
   void prefetch(const TensorView& tensor) const;
   void release(const TensorView& tensor) const;
+  void release_module(std::string_view module) const;  // its tensors: "<module>.weight", "<module>.qweight", ...
 
  private:
   void open_shards(const std::map<std::string, std::string>& weight_map);

@@ -104,6 +104,7 @@ void ResultWriter::verify() const {
           fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or memory?",
                       module));
     }
+    written.release_module(module);
   }
 }
 

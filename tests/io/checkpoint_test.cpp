@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <set>
 #include <string>
@@ -82,6 +83,37 @@ TEST(Checkpoint, ReadsShardsAndTheIndexWins) {
   EXPECT_EQ(checkpoint.files(), (std::vector<fs::path>{directory / "one", directory / "two"}));
   for (const TensorView* tensor : checkpoint.tensors()) checkpoint.release(*tensor);
   EXPECT_EQ(text_of(checkpoint.at("b").bytes), "22");
+}
+
+// Bytes of `file` that are in this process's memory, as /proc/self/smaps says.
+int64_t resident_bytes_of(const fs::path& file) {
+  std::ifstream maps("/proc/self/smaps");
+  int64_t bytes = 0;
+  bool ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('/') != std::string::npos) ours = line.ends_with(file.string());
+    if (ours && line.starts_with("Rss:")) bytes += 1024 * std::stoll(line.substr(4));
+  }
+  return bytes;
+}
+
+// Or the weights of a large model would all count as memory of the process by the end of a run.
+TEST(Checkpoint, ReleasedModulesLeaveTheMemory) {
+  const TestDirectory directory;
+  const std::string megabytes(size_t{8} << 20, 'x');
+  const fs::path file = directory / "model.safetensors";
+  put_tensors(file, {"a.qweight", "a.scales", "ab.weight"}, megabytes);
+  const Checkpoint checkpoint(directory.path());
+  const auto touch = [&] {
+    for (const TensorView* tensor : checkpoint.tensors()) EXPECT_EQ(text_of(tensor->bytes), megabytes);
+  };
+  touch();
+  EXPECT_GE(resident_bytes_of(file), 3 * (int64_t{8} << 20));
+  checkpoint.release_module("a");
+  checkpoint.release_module("nobody");
+  EXPECT_LE(resident_bytes_of(file), int64_t{9} << 20);
+  EXPECT_GE(resident_bytes_of(file), int64_t{7} << 20);  // ab is another module
+  touch();
 }
 
 TEST(Checkpoint, ShardsMayBeSymbolicLinksAsInTheDownloadCache) {

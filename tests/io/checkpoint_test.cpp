@@ -91,7 +91,7 @@ int64_t resident_bytes_of(const fs::path& file) {
   int64_t bytes = 0;
   bool ours = false;
   for (std::string line; std::getline(maps, line);) {
-    if (line.find('/') != std::string::npos) ours = line.ends_with(file.string());
+    if (line.find('-') < line.find(' ')) ours = line.ends_with(file.string());  // begins with a range of addresses
     if (ours && line.starts_with("Rss:")) bytes += 1024 * std::stoll(line.substr(4));
   }
   return bytes;

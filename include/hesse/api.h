@@ -29,10 +29,14 @@ GenerateResult generate(const GenerateOptions& options, Listener& listener);
 // Architecture, linears and tensors. Reads headers only.
 ModelInfo inspect(const InspectOptions& options);
 
+// Rates of this machine, in at most 10 seconds or so, and with options.model predicted times.
+BenchResult bench(const BenchOptions& options, Listener& listener);
+
 // One JSON object, 2-space indent. That of a record is hesse-run.json, whose schema is in docs/FORMATS.md.
 std::string to_json(const RunRecord& record);
 std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
+std::string to_json(const BenchResult& result);
 
 }  // namespace hesse

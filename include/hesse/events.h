@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hesse/options.h"
+#include "hesse/types.h"
 
 namespace hesse {
 
@@ -80,11 +81,6 @@ std::string_view trouble_name(Trouble trouble);                         // "few-
 std::string trouble_text(Trouble trouble, const LinearRecord& linear);  // "64 tokens for 1536 channels: ..."
 std::vector<Trouble> troubles_of(const LinearRecord& linear);
 
-struct PhaseTime {
-  std::string name;
-  double seconds = 0;
-};
-
 struct InputFile {
   std::string name;  // without folders
   int64_t bytes = 0;
@@ -109,6 +105,8 @@ struct RunRecord {
   std::vector<PhaseTime> phases;
   std::vector<std::string> warnings;
   double seconds = 0;
+  double predicted_seconds = -1;  // before the first layer; -1: no prediction (method rtn, or no calibration text)
+  Work work;                      // floating point operations that the run asked for
   int64_t peak_memory_bytes = 0;
   int64_t output_bytes = 0;    // of all tensors
   double bits_per_weight = 0;  // of the quantized linears, scales and zero points included
@@ -126,6 +124,7 @@ struct Progress {
 class Listener {
  public:
   virtual ~Listener() = default;
+  virtual void on_prediction(double /*seconds*/) {}  // quantize: how long all of it will take, from its beginning
   virtual void on_progress(const Progress&) {}
   virtual void on_linear(const LinearRecord&) {}
   virtual void on_warning(std::string_view) {}

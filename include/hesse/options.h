@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace hesse {
@@ -138,5 +139,28 @@ struct InspectOptions {
 
   std::vector<std::string> problems() const;
 };
+
+struct BenchOptions {
+  std::string model;         // full-precision directory whose times are predicted; empty: rates only
+  std::string preset;        // predict this one only; empty: fast and balanced
+  int bits = 4;              // of the predicted runs
+  int64_t group_size = 128;  // likewise
+  int64_t samples = 0;       // calibration windows of the predicted runs; 0: as many as the preset takes
+  int64_t length = 512;      // tokens a window
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, BenchOptions> {
+  visit("model", o.model, "predict the times of this model");
+  visit("preset", o.preset, "predict this preset only: fast, balanced, best or classic");
+  visit("bits", o.bits, "bits a weight of the predicted runs");
+  visit("group-size", o.group_size, "inputs that share a scale, of the predicted runs; -1: a whole row");
+  visit("samples", o.samples, "calibration windows of the predicted runs; 0: those of the preset");
+  visit("length", o.length, "tokens a calibration window");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
 
 }  // namespace hesse

@@ -10,6 +10,7 @@
 #include "eval/perplexity.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
+#include "plan/work.h"
 
 namespace hesse {
 
@@ -33,6 +34,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
         {.what = "evaluating", .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
   };
   EvalResult result;
+  result.flops = evaluation_work(opened.config, windows.count(), windows.length()).total();
   Likelihood sum;
   if (options.against.empty()) {
     sum = likelihood(model, windows, progress);
@@ -42,6 +44,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
         compare_models(model, Model(other.config, *other.source, windows.length()), windows, progress);
     const double predictions = static_cast<double>(both.model.predictions);
     sum = both.model;
+    result.flops += evaluation_work(other.config, windows.count(), windows.length()).total();
     result.against = AgainstResult{.perplexity = std::exp(both.reference.nll / predictions),
                                    .kl = both.kl / predictions,
                                    .top1_agreement = static_cast<double>(both.same_top) / predictions};

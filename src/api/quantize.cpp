@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "api/machine_rates.h"
 #include "api/problems.h"
 #include "base/process.h"
 #include "base/sha256.h"
@@ -49,18 +51,38 @@ std::vector<InputFile> hash_inputs(const Job& job) {
   return inputs;
 }
 
+// Method rtn and a run without calibration text are over too soon to be worth a prediction.
+std::optional<RunSeconds> predict(const Job& job) {
+  if (!job.windows || !job.solver->needs_hessian) return std::nullopt;
+  const RateMeter meter(Care::kQuick);
+  const ModelConfig& config = job.model->config();
+  const QuantizeSize size = size_of(job);
+  meter.warm_up();
+  MachineRates rates = measure_products(meter, config, size);
+  measure_solver(meter, config, job.spec, job.gptq, rates);
+  int64_t bytes = 0;
+  for (const fs::path& file : job.checkpoint->files()) bytes += static_cast<int64_t>(fs::file_size(file));
+  return predict_quantize(config, size, bytes, rates);
+}
+
 }  // namespace
 
 RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
   require_no_problems(options);
   set_threads(options.threads);
   const Stopwatch watch;
-  const Job job = prepare_job(options);
+  Job job = prepare_job(options);
   StagedDirectory staged(options.output, options.overwrite, kRecordFile);
   const double checks = watch.seconds();
+  job.predicted = predict(job);
+  const double measured = watch.seconds();
+  const double predicted = job.predicted ? measured + job.predicted->total() : -1;
+  if (job.predicted) listener.on_prediction(predicted);
   RunRecord record = run_job(job, staged.path(), version(), listener);
+  record.predicted_seconds = predicted;
   const Stopwatch hashing;
   record.inputs = hash_inputs(job);
+  if (job.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});
   record.phases.insert(record.phases.begin(), {"check", checks});
   record.phases.push_back({"hash", hashing.seconds()});
   record.version = version();

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cli/flags.h"
+#include "hesse/options.h"
 
 namespace hesse {
 
@@ -15,6 +17,7 @@ int run_quantize(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
+int run_bench(const Arguments& arguments);
 
 // Exit codes that no Error stands for; the others: exit_code() of hesse/error.h.
 constexpr int kExitFine = 0;
@@ -32,7 +35,8 @@ struct AnyVisitor {
 template <class Options>
 bool parse_command(const Manual& manual, const Arguments& arguments, Options& options, Manner& manner) {
   Flags flags(manual);
-  flags.add_model(options.model);
+  // `bench` does without a model; with one, it is a flag like others.
+  if constexpr (!std::is_same_v<Options, BenchOptions>) flags.add_model(options.model);
   if constexpr (requires { visit_options(options, AnyVisitor{}); }) flags.add_options(options);
   flags.add_manner(manner);
   if (!flags.parse(arguments)) {

@@ -19,7 +19,7 @@ constexpr int kHelpWidth = 96;
 std::string opposite(std::string_view name) { return name == "sym" ? "asym" : fmt::format("no-{}", name); }
 
 std::string value_name(std::string_view name) {
-  if (name == "output" || name == "against") return "DIR";
+  if (name == "output" || name == "against" || name == "model") return "DIR";
   if (name == "prompt") return "TEXT";
   return "WORD";
 }

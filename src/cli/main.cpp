@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"quantize", "make a quantized copy of a model", run_quantize},
     {"eval", "perplexity of a model, before or after", run_eval},
     {"generate", "text from a model", run_generate},
+    {"bench", "speed of this machine, and how long a model will take", run_bench},
 };
 
 std::string overview() {
@@ -35,7 +36,8 @@ std::string overview() {
       "  hesse inspect Llama-3.2-1B\n"
       "  hesse quantize Llama-3.2-1B -o Llama-3.2-1B-4bit --calib text.txt\n"
       "  hesse eval Llama-3.2-1B-4bit --text heldout.txt\n"
-      "  hesse generate Llama-3.2-1B-4bit --prompt \"Once upon a time\"\n\n"
+      "  hesse generate Llama-3.2-1B-4bit --prompt \"Once upon a time\"\n"
+      "  hesse bench --model Llama-3.2-1B\n\n"
       "Commands (hesse COMMAND --help tells more):\n{}\n"
       "  --version, --help\n\n{}",
       version(), commands, kExitCodes);

@@ -60,6 +60,10 @@ std::string mean_error_text(const RunRecord& record) {
 
 }  // namespace
 
+void RunLog::on_prediction(double seconds) {
+  note(fmt::format("time     about {} predicted", format_duration(seconds)));
+}
+
 void RunLog::on_progress(const Progress& progress) {
   line_for_step_before_ = false;
   if (progress.what != step() && layer_.linears > 0) {
@@ -126,7 +130,9 @@ std::string summary_text(const RunRecord& record) {
                fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes), record.bits_per_weight,
                            counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
   text += fact("relative error", mean_error_text(record));
-  text += fact("time", format_duration(record.seconds));
+  const std::string predicted = format_duration(record.predicted_seconds);
+  const std::string beside = record.predicted_seconds >= 0 ? fmt::format(" (predicted {})", predicted) : "";
+  text += fact("time", format_duration(record.seconds) + beside);
   text += fact("peak memory", format_bytes(record.peak_memory_bytes));
   if (!record.warnings.empty()) text += fact("warnings", fmt::format("{}", record.warnings.size()));
   text += troubles_text(record);

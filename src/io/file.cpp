@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "hesse/error.h"
 
@@ -100,6 +101,19 @@ void MappedFile::dont_need(int64_t begin, int64_t size) const {
   begin = (begin + page - 1) / page * page;
   if (end < size_) end -= end % page;
   if (begin < end) ::madvise(const_cast<std::byte*>(data_ + begin), static_cast<size_t>(end - begin), MADV_DONTNEED);
+}
+
+double MappedFile::share_in_memory(int64_t begin, int64_t size) const {
+  const int64_t page = page_size();
+  begin = std::clamp<int64_t>(begin, 0, size_);
+  const int64_t end = begin + std::clamp<int64_t>(size, 0, size_ - begin);
+  begin -= begin % page;
+  if (begin >= end) return 1;
+  std::vector<unsigned char> pages(static_cast<size_t>((end - begin + page - 1) / page));
+  void* first = const_cast<std::byte*>(data_ + begin);
+  if (::mincore(first, static_cast<size_t>(end - begin), pages.data()) != 0) return 0;
+  const auto here = std::count_if(pages.begin(), pages.end(), [](unsigned char state) { return (state & 1) != 0; });
+  return static_cast<double>(here) / static_cast<double>(pages.size());
 }
 
 std::string read_text_file(const std::filesystem::path& path) {

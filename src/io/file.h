@@ -28,6 +28,8 @@ class MappedFile {
   // stay readable, parts outside the file are ignored, and pages shared with a neighbour are kept by dont_need().
   void will_need(int64_t begin, int64_t size) const;
   void dont_need(int64_t begin, int64_t size) const;
+  // Share of [begin, begin + size) that lies in memory already; reading it tells nothing of the disk.
+  double share_in_memory(int64_t begin, int64_t size) const;
 
  private:
   const std::byte* data_ = nullptr;

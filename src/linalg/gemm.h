@@ -28,6 +28,7 @@ void add_gram(MatrixView<const float> x, MatrixView<double> h);
 void add_product_tn(MatrixView<const float> x, MatrixView<const float> y, MatrixView<double> c);
 
 std::string onednn_version();  // "oneDNN 2.6.3"
+std::string onednn_isa();      // "avx2": the instruction set that it uses here
 std::string lapack_version();  // "OpenBLAS 0.3.21 (Zen)": the kernels it chose for this processor
 
 }  // namespace hesse

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "io/json.h"
+#include "report/cost.h"
 #include "report/report.h"
 #include "report/utf8.h"
 
@@ -132,12 +133,12 @@ Json result_json(const RunRecord& record) {
 }
 
 Json cost_json(const RunRecord& record) {
-  Json phases = Json::array();
-  for (const PhaseTime& phase : record.phases) {
-    phases.push_back(Json::Object{{"name", text(phase.name)}, {"seconds", phase.seconds}});
-  }
-  return Json::Object{
-      {"seconds", record.seconds}, {"phases", std::move(phases)}, {"peak_memory_bytes", record.peak_memory_bytes}};
+  Json phases = phases_json(record.phases);
+  return Json::Object{{"seconds", record.seconds},
+                      {"predicted_seconds", measured(record.predicted_seconds)},
+                      {"phases", std::move(phases)},
+                      {"work", work_json(record.work)},
+                      {"peak_memory_bytes", record.peak_memory_bytes}};
 }
 
 Json linear_json(const LinearRecord& linear) {

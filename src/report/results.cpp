@@ -36,7 +36,7 @@ std::string to_json(const EvalResult& result) {
   Json root =
       Json::Object{{"schema", "hesse-eval/1"},  {"perplexity", result.perplexity}, {"mean_nll", result.mean_nll},
                    {"windows", result.windows}, {"window", result.window},         {"predictions", result.predictions},
-                   {"seconds", result.seconds}, {"format", text(result.format)}};
+                   {"seconds", result.seconds}, {"flops", result.flops},           {"format", text(result.format)}};
   if (result.against) {
     root.set("against", Json::Object{{"perplexity", result.against->perplexity},
                                      {"kl", result.against->kl},

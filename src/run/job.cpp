@@ -2,30 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "base/process.h"
 #include "hesse/error.h"
 #include "plan/group_sizes.h"
+#include "quant/held_out.h"
 
 namespace hesse {
 namespace {
 
 namespace fs = std::filesystem;
-
-GptqOptions gptq_options(const QuantizeOptions& options) {
-  GptqOptions gptq{.damping = options.damping,
-                   .joint_candidates = static_cast<int>(options.joint),
-                   .sweeps = static_cast<int>(options.sweeps),
-                   .targets = {.shift = options.shift, .residual = options.residual, .ridge = options.ridge}};
-  gptq.grid = {.search = options.scale_search == "minmax" ? ScaleSearch::kMinMax : ScaleSearch::kWeighted,
-               .negative_scales = !options.positive_scales};
-  gptq.order = options.order == "file"         ? ColumnOrder::kFile
-               : options.order == "activation" ? ColumnOrder::kActivation
-                                               : ColumnOrder::kGroups;
-  return gptq;
-}
 
 // A linear that the format cannot store stops the run here, with the sizes that would do.
 void require_storable(const Job& job) {
@@ -90,6 +79,27 @@ void read_calibration(Job& job) {
 }
 
 }  // namespace
+
+GptqOptions gptq_options(const QuantizeOptions& options) {
+  GptqOptions gptq{.damping = options.damping,
+                   .joint_candidates = static_cast<int>(options.joint),
+                   .sweeps = static_cast<int>(options.sweeps),
+                   .targets = {.shift = options.shift, .residual = options.residual, .ridge = options.ridge}};
+  gptq.grid = {.search = options.scale_search == "minmax" ? ScaleSearch::kMinMax : ScaleSearch::kWeighted,
+               .negative_scales = !options.positive_scales};
+  gptq.order = options.order == "file"         ? ColumnOrder::kFile
+               : options.order == "activation" ? ColumnOrder::kActivation
+                                               : ColumnOrder::kGroups;
+  return gptq;
+}
+
+QuantizeSize size_of(const Job& job) {
+  return {.sequences = job.windows ? job.windows->count() : 0,
+          .length = job.windows ? job.windows->length() : 0,
+          .solves = job.solver->needs_hessian,
+          .targets = job.gptq.targets,
+          .trials = job.gptq.damping == kDampingByData ? std::ssize(kDampings) : 0};
+}
 
 Job prepare_job(const QuantizeOptions& options) {
   Job job;

@@ -14,6 +14,7 @@
 #include "hesse/options.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
+#include "plan/prediction.h"
 #include "quant/solver.h"
 
 namespace hesse {
@@ -34,7 +35,15 @@ struct Job {
   int64_t hessian_memory_bytes = 0;  // for the Hessians of one stage and their factors
   std::set<std::string> skipped;     // linears with weights that are not finite; they stay as they are
   std::vector<std::string> notes;    // what the user should know
+  // For the time that is left; whoever knows the rates of the machine sets it. None: it is guessed from what is done.
+  std::optional<RunSeconds> predicted;
 };
+
+// What the options mean for the solver.
+GptqOptions gptq_options(const QuantizeOptions& options);
+
+// What decides the work of the job.
+QuantizeSize size_of(const Job& job);
 
 // Reads and checks model, tokenizer and calibration text. Error(kBadInput) or Error(kUsage) for whatever would stop the
 // run later: an unsupported architecture, a missing or misshapen tensor, a model that is quantized already, a width

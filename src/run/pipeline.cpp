@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/process.h"
 #include "hesse/error.h"
+#include "plan/prediction.h"
 #include "run/layer.h"
 #include "run/result_writer.h"
 
@@ -16,7 +18,9 @@ namespace {
 class Run {
  public:
   Run(const Job& job, const std::filesystem::path& result, Listener& listener)
-      : job_(job), listener_(listener), writer_(job, result) {}
+      : job_(job), listener_(listener), writer_(job, result) {
+    if (job.predicted) countdown_.emplace(*job.predicted);
+  }
 
   RunRecord run(const std::string& version) {
     record_.warnings = job_.notes;
@@ -96,7 +100,9 @@ class Run {
     const std::string what = fmt::format("layer {} of {}", layer + 1, layers);
     const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(layers);
     const double seconds = watch_.seconds();
-    listener_.on_progress({.what = what, .share = share, .seconds_left = share > 0 ? seconds / share - seconds : -1});
+    double left = share > 0 ? seconds / share - seconds : -1;
+    if (countdown_) left = countdown_->seconds_left(layer, share_of_layer, seconds);
+    listener_.on_progress({.what = what, .share = share, .seconds_left = left});
   }
 
   RunRecord finish_record() {
@@ -107,6 +113,7 @@ class Run {
     record_.calibration_sequences = job_.windows ? job_.windows->count() : 0;
     record_.calibration_tokens = job_.windows ? job_.windows->ids.size() : 0;
     record_.phases = clock_.phases();
+    record_.work = quantize_work(job_.model->config(), size_of(job_));
     record_.output_bytes = writer_.output_bytes();
     record_.bits_per_weight = writer_.bits_per_weight();
     return std::move(record_);
@@ -117,6 +124,7 @@ class Run {
   ResultWriter writer_;
   PhaseClock clock_;
   Stopwatch watch_;
+  std::optional<Countdown> countdown_;
   RunRecord record_;
   bool told_of_unusable_tokens_ = false;
 };

@@ -185,6 +185,18 @@ TEST(GenerateOptions, EachFieldIsChecked) {
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
 }
 
+TEST(BenchOptions, EachFieldIsChecked) {
+  const BenchOptions usable;
+  EXPECT_THAT(usable.problems(), IsEmpty());  // a model is not needed
+  expect_problem(usable, "preset", [](auto& o) { o.preset = "quick"; });
+  expect_problem(usable, "bits", [](auto& o) { o.bits = 5; });
+  expect_problem(usable, "group-size", [](auto& o) { o.group_size = 0; });
+  expect_problem(usable, "samples", [](auto& o) { o.samples = -1; });
+  expect_problem(usable, "length", [](auto& o) { o.length = 1; });
+  expect_problem(usable, "samples x length", [](auto& o) { o.samples = o.length = int64_t{1} << 40; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
+}
+
 TEST(InspectOptions, NeedsAModel) { EXPECT_THAT(InspectOptions().problems(), ElementsAre(HasSubstr("model"))); }
 
 // A field that no visitor shows has no flag and is missing in the record.
@@ -200,6 +212,7 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
   EXPECT_EQ(count(QuantizeOptions()), 28);
   EXPECT_EQ(count(EvalOptions()), 6);
   EXPECT_EQ(count(GenerateOptions()), 6);
+  EXPECT_EQ(count(BenchOptions()), 7);
 }
 
 }  // namespace

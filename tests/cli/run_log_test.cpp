@@ -67,6 +67,15 @@ TEST(RunLog, SummaryOfACleanRun) {
             "fallbacks       0\n");
 }
 
+TEST(RunLog, ThePredictionIsToldBeforeAndAfter) {
+  testing::internal::CaptureStderr();
+  { RunLog(Manner{}).on_prediction(230); }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "time     about 3 min 50 s predicted\n");
+  RunRecord record = record_of_a_run();
+  record.predicted_seconds = 230;
+  EXPECT_NE(summary_text(record).find("time            3 min 07 s (predicted 3 min 50 s)\n"), std::string::npos);
+}
+
 TEST(RunLog, SummaryEndsWithTheNamesOfFallbacks) {
   RunRecord record = record_of_a_run();
   record.warnings = {"w"};
@@ -129,6 +138,7 @@ TEST(RunLog, QuietSaysNothing) {
   testing::internal::CaptureStderr();
   {
     RunLog log(Manner{.quiet = true});
+    log.on_prediction(1);
     log.on_progress({"layer 1 of 1", 0, -1});
     log.on_linear(linear("l", LinearStatus::kFallback));
     log.on_warning("short text");

@@ -62,6 +62,7 @@ TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<QuantizeOptions>("quantize");
   expect_help_names_every_option<EvalOptions>("eval");
   expect_help_names_every_option<GenerateOptions>("generate");
+  expect_help_names_every_option<BenchOptions>("bench");
   EXPECT_THAT(standard_output("inspect -h").out, HasSubstr("hesse inspect MODEL"));
 }
 
@@ -76,7 +77,8 @@ TEST(Tool, AloneItTeachesByExample) {
   for (const char* arguments : {"", "--help", "-h"}) {
     const Outcome outcome = standard_output(arguments);
     EXPECT_EQ(outcome.code, 0);
-    for (const char* text : {"hesse quantize", "hesse eval", "hesse inspect", "hesse generate", "Exit codes:"}) {
+    for (const char* text :
+         {"hesse quantize", "hesse eval", "hesse inspect", "hesse generate", "hesse bench", "Exit codes:"}) {
       EXPECT_THAT(outcome.out, HasSubstr(text));
     }
   }
@@ -103,6 +105,8 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
       {"eval M --text c --quiet --verbose", "excludes"},
       {"generate M --prompt x --top-p 2", "top-p is 2"},
       {"inspect", "model is missing"},
+      {"bench --preset quick", "preset is 'quick'; must be fast, balanced, best or classic"},
+      {"bench M", "unexpected argument 'M'"},
   };
   for (const auto& test : cases) {
     const Outcome outcome = standard_error(test.arguments);

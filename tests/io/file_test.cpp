@@ -58,6 +58,17 @@ TEST(MappedFile, AdviceNeverChangesTheBytes) {
   MappedFile().will_need(0, 100);
 }
 
+TEST(MappedFile, WhatWasJustReadLiesInMemory) {
+  const TestDirectory directory;
+  put_file(directory / "f", std::string(20000, 'x'));
+  const MappedFile file(directory / "f");
+  EXPECT_EQ(text_of(file).size(), 20000u);
+  EXPECT_EQ(file.share_in_memory(0, 20000), 1.0);
+  EXPECT_EQ(file.share_in_memory(4097, std::numeric_limits<int64_t>::max()), 1.0);
+  EXPECT_EQ(file.share_in_memory(-5, -5), 1.0);  // nothing is all there
+  EXPECT_EQ(MappedFile().share_in_memory(0, 100), 1.0);
+}
+
 TEST(MappedFile, RefusesWhatIsNotARegularFile) {
   const TestDirectory directory;
   const auto refusal = [](const std::filesystem::path& path) {

@@ -61,6 +61,8 @@ RunRecord small_record() {
   r.phases = {{"calibration", 1.5}};
   r.warnings = {"one"};
   r.seconds = 2.5;
+  r.predicted_seconds = 2.25;
+  r.work = {.linears = 1.5e12, .attention = 2000, .hessian = 3000, .cross = 4000, .factor = 5000.5, .solve = 6000};
   r.peak_memory_bytes = 1000;
   r.output_bytes = 2000;
   r.bits_per_weight = 4.15625;
@@ -141,12 +143,21 @@ const char* const kGolden = R"({
   },
   "cost": {
     "seconds": 2.5,
+    "predicted_seconds": 2.25,
     "phases": [
       {
         "name": "calibration",
         "seconds": 1.5
       }
     ],
+    "work": {
+      "linears": 1.5e+12,
+      "attention": 2000.0,
+      "hessian": 3000.0,
+      "cross": 4000.0,
+      "factor": 5000.5,
+      "solve": 6000.0
+    },
     "peak_memory_bytes": 1000
   },
   "warnings": [
@@ -224,6 +235,7 @@ TEST(Record, WhatWasNotMeasuredOrIsNotFiniteIsNull) {
   r.linears[0].loss = r.linears[0].relative_error = r.linears[0].rtn_relative_error = -1;
   r.linears[0].clip_rate = std::numeric_limits<double>::quiet_NaN();
   r.bits_per_weight = std::numeric_limits<double>::infinity();
+  r.predicted_seconds = -1;
   const Json root = Json::parse(to_json(r), "t");
   const Json& linear = root.find("linears")->as_array("t")[0];
   for (const char* name : {"loss", "relative_error", "rtn_relative_error", "clip_rate"}) {
@@ -231,6 +243,7 @@ TEST(Record, WhatWasNotMeasuredOrIsNotFiniteIsNull) {
   }
   EXPECT_TRUE(root.find("result")->find("mean_relative_error")->is_null());
   EXPECT_TRUE(root.find("result")->find("bits_per_weight")->is_null());
+  EXPECT_TRUE(root.find("cost")->find("predicted_seconds")->is_null());
   r.linears[0].relative_error = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(mean_relative_error(r), -1);
 }
@@ -264,10 +277,11 @@ TEST(Results, Eval) {
   r.window = 512;
   r.predictions = 1022;
   r.seconds = 0.5;
+  r.flops = 1e9;
   r.format = "full precision";
   EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
             R"({"schema": "hesse-eval/1", "perplexity": 30.5, "mean_nll": 3.25, "windows": 2, "window": 512, )"
-            R"("predictions": 1022, "seconds": 0.5, "format": "full precision"})");
+            R"("predictions": 1022, "seconds": 0.5, "flops": 1e+09, "format": "full precision"})");
 }
 
 TEST(Results, GenerateWithATokenCutInTheMiddle) {
@@ -296,6 +310,47 @@ TEST(Results, Inspect) {
       text,
       HasSubstr(R"({"name": "model.layers.0.mlp.up_proj", "layer": 0, "out": 768, "in": 256, "sharing": "mlp"})"));
   EXPECT_THAT(text, HasSubstr(R"({"name": "w", "dtype": "F16", "shape": [2, 3], "bytes": 12})"));
+}
+
+BenchResult small_bench() {
+  BenchResult r;
+  r.version = "0.1.0";
+  r.build = "release";
+  r.processor = "a processor";
+  r.simd = "AVX2";
+  r.onednn = "oneDNN 2.6.3";
+  r.onednn_isa = "avx2";
+  r.blas = "OpenBLAS 0.3.21 (Zen)";
+  r.threads = 2;
+  r.gemm_f32 = {{2048, 1536, 576, 80.5}};
+  r.gemm_f32_gflops = 80.5;
+  r.solver = {{"fast", 1e6, 1024}};
+  return r;
+}
+
+TEST(Results, BenchWithoutAModel) {
+  const Json root = Json::parse(to_json(small_bench()), "t");
+  EXPECT_EQ(root.find("schema")->dump(), "\"hesse-bench/1\"");
+  EXPECT_EQ(root.find("build")->dump(), "\"release\"");
+  EXPECT_EQ(root.find("gemm_f32_gflops")->dump(), "80.5");
+  EXPECT_EQ(root.find("gemm_f32")->dump(), R"([{"rows": 2048, "out": 1536, "in": 576, "gflops": 80.5}])");
+  EXPECT_EQ(root.find("quantize")->dump(), "[]");
+  for (const char* name : {"disk_read_gbs", "disk_cached", "eval_seconds_per_1000_tokens"})
+    EXPECT_TRUE(root.find(name)->is_null()) << name;
+}
+
+TEST(Results, BenchWithAModel) {
+  BenchResult r = small_bench();
+  r.disk_read_gbs = 1.5;
+  r.disk_cached = true;
+  r.eval_seconds_per_1000_tokens = 0.25;
+  r.quantize = {{"fast", 12.5, {.linears = 1e12}, {{"forward", 10.0}}}};
+  const Json root = Json::parse(to_json(r), "t");
+  EXPECT_EQ(root.find("disk_cached")->dump(), "true");
+  EXPECT_EQ(root.find("eval_seconds_per_1000_tokens")->dump(), "0.25");
+  EXPECT_THAT(
+      root.find("quantize")->dump(),
+      HasSubstr(R"([{"preset": "fast", "predicted_seconds": 12.5, "phases": [{"name": "forward", "seconds": 10.0}])"));
 }
 
 }  // namespace

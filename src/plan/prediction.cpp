@@ -1,0 +1,230 @@
+#include "plan/prediction.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace hesse {
+namespace {
+
+constexpr double kFloat = 4;                 // bytes
+constexpr int64_t kTokensTogether = 2048;    // as in run/streams.h and in the chunks of add_gram
+constexpr int64_t kSequencesForHeldOut = 5;  // with fewer none is held out (quant/held_out.h)
+
+double real(int64_t value) { return static_cast<double>(value); }
+
+// Bytes a token that a stage moves in one stream besides its products: norms, rotation, activation, residual sums; and
+// those of its output, which is new memory. `peaks`: the outputs are read once more for their largest value.
+struct Moved {
+  double bytes = 0;
+  double fresh = 0;
+};
+
+Moved moved_by_stage(const ModelConfig& c, const std::string_view stage, bool peaks) {
+  const double hidden = real(c.hidden), q = real(c.heads * c.head_dim), kv = real(c.kv_heads * c.head_dim);
+  const double wide = real(c.intermediate);
+  Moved moved;
+  double outputs = hidden;
+  if (stage == "qkv") {
+    outputs = q + 2 * kv;
+    moved = {2 * (q + kv) + 2 * hidden, q + hidden};  // rotation, and the norm in front of the layer
+  } else if (stage == "o") {
+    moved = {5 * hidden, hidden};  // h += y, norm
+  } else if (stage == "gate_up") {
+    outputs = 2 * wide;
+    moved = {3 * wide, wide};  // activation times up
+  } else {
+    moved = {3 * hidden, 0};  // h += y
+  }
+  if (peaks) moved.bytes += outputs;
+  return {kFloat * moved.bytes, kFloat * moved.fresh};
+}
+
+// Products of one linear with two operands [rows, out] and [rows, in].
+double product_seconds(const std::vector<ShapeRate>& rates, double tokens, int64_t out, int64_t in) {
+  return 2 * tokens * real(out) * real(in) / rate_near(rates, out, in);
+}
+
+double linears_seconds(const StageShape& stage, double tokens, const MachineRates& rates) {
+  double seconds = 0;
+  for (const LinearShape& linear : stage.linears) seconds += product_seconds(rates.gemm, tokens, linear.out, linear.in);
+  return seconds;
+}
+
+// Attention belongs to the stage of q, k and v.
+double attention_seconds(const ModelConfig& c, int64_t layer, int64_t sequences, int64_t length,
+                         const MachineRates& rates) {
+  const double pairs = attention_pairs(length, c.layer_attention[static_cast<size_t>(layer)].window);
+  return 4 * real(c.head_dim * c.heads * sequences) * pairs / rates.attention;
+}
+
+double forward_seconds(const ModelConfig& c, const StageShape& stage, const QuantizeSize& size,
+                       const MachineRates& rates) {
+  const double tokens = real(size.tokens());
+  double seconds = real(size.streams()) * linears_seconds(stage, tokens, rates);
+  for (int64_t stream = 0; stream < size.streams(); ++stream) {
+    const Moved moved = moved_by_stage(c, stage.name, stream == 0);
+    seconds += tokens * (moved.bytes / rates.copy_bytes + moved.fresh / rates.fresh_bytes);
+  }
+  return seconds;
+}
+
+// Sums of x x^T and of the drift, with a look at every value for its size.
+double hessian_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
+  const double tokens = real(size.tokens());
+  const int64_t in = stage.in(), out = stage.linears.front().out;
+  double seconds = tokens * real(in) * real(in) / rate_near(rates.gram, in, in);
+  double floats = 2 * real(in);
+  const DriftSum drift = drift_sum(stage, size);
+  if (drift != DriftSum::kNone) floats += 4 * real(in);  // the original's peaks and the difference
+  if (drift == DriftSum::kInput) seconds += product_seconds(rates.cross, tokens, in, in);
+  if (drift == DriftSum::kOutput) {
+    floats += 7 * real(out);  // peaks of both residual streams, their difference, the drift of the output
+    seconds += product_seconds(rates.gemm, tokens, out, in) + product_seconds(rates.cross, tokens, out, in);
+  }
+  return seconds + tokens * kFloat * floats / rates.copy_bytes;
+}
+
+bool holds_out(const QuantizeSize& size) { return size.sequences >= kSequencesForHeldOut; }
+
+// A factor for the solve, one for every held-out sample, one for the targets.
+double factor_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
+  const int64_t in = stage.in();
+  const DriftSum drift = drift_sum(stage, size);
+  const double linears = real(static_cast<int64_t>(stage.linears.size()));
+  double seconds = rates.prepare.seconds(in);
+  if (holds_out(size)) {
+    const double sample = rates.prepare.seconds(in) + linears * rates.held_out_share * rates.solve.seconds(in);
+    seconds += real(1 + size.trials) * sample;
+  }
+  if (drift == DriftSum::kNone) return seconds;
+  // Two triangular solves are one product's worth; with the drift of the input a product stands before them.
+  const double products = drift == DriftSum::kInput ? 2 : 1;
+  return seconds + rates.prepare.seconds(in) + products * 2 * stage_weights(stage) * real(in) / rates.target;
+}
+
+// Every thread takes kSolverRows rows at a time.
+double solve_seconds(const StageShape& stage, const MachineRates& rates) {
+  double rounds = 0;
+  for (const LinearShape& linear : stage.linears) {
+    const double tiles = real(ceil_div(linear.out, kSolverRows));
+    // The last round of many is partly idle; of a few tiles each thread has one or none.
+    rounds += std::max(1.0, real(ceil_div(static_cast<int64_t>(tiles), rates.threads)));
+  }
+  return rounds * rates.solve.seconds(stage.in());
+}
+
+LayerSeconds layer_seconds(const ModelConfig& config, int64_t layer, const QuantizeSize& size,
+                           const MachineRates& rates) {
+  constexpr double kBytesInFile = 2;  // a weight, read and made a float
+  LayerSeconds seconds;
+  for (const StageShape& stage : layer_stages(config, layer)) {
+    StageSeconds s{.weights = stage_weights(stage)};
+    s.forward = forward_seconds(config, stage, size, rates);
+    if (seconds.stages.empty()) {
+      s.forward += real(size.streams()) * attention_seconds(config, layer, size.sequences, size.length, rates);
+    }
+    s.hessian = hessian_seconds(stage, size, rates);
+    s.factor = factor_seconds(stage, size, rates);
+    s.solve = solve_seconds(stage, rates);
+    seconds.read += s.weights * real(size.streams()) * (kBytesInFile + kFloat) / rates.fresh_bytes;
+    seconds.stages.push_back(s);
+  }
+  return seconds;
+}
+
+}  // namespace
+
+int64_t batch_rows(const QuantizeSize& size) {
+  const int64_t together = std::max<int64_t>(1, kTokensTogether / size.length);
+  return std::min(together, size.sequences) * size.length;
+}
+
+int64_t gram_rows(const QuantizeSize& size) {
+  const int64_t rows = std::min(kTokensTogether, batch_rows(size));
+  return holds_out(size) ? std::min(rows, 2 * size.length) : rows;
+}
+
+double LayerSeconds::total() const {
+  double sum = read;
+  for (const StageSeconds& stage : stages) sum += stage.total();
+  return sum;
+}
+
+double RunSeconds::total() const {
+  double sum = write + verify + hash;
+  for (const LayerSeconds& layer : layers) sum += layer.total();
+  return sum;
+}
+
+std::vector<PhaseTime> RunSeconds::phases() const {
+  double read = 0;
+  StageSeconds sum;
+  for (const LayerSeconds& layer : layers) {
+    read += layer.read;
+    for (const StageSeconds& stage : layer.stages) {
+      sum.forward += stage.forward;
+      sum.hessian += stage.hessian;
+      sum.factor += stage.factor;
+      sum.solve += stage.solve;
+    }
+  }
+  return {{"read", read},       {"forward", sum.forward}, {"hessian", sum.hessian}, {"factor", sum.factor},
+          {"solve", sum.solve}, {"write", write},         {"verify", verify},       {"hash", hash}};
+}
+
+RunSeconds predict_quantize(const ModelConfig& config, const QuantizeSize& size, int64_t model_bytes,
+                            const MachineRates& rates) {
+  RunSeconds run;
+  double weights = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    run.layers.push_back(layer_seconds(config, layer, size, rates));
+    for (const StageSeconds& stage : run.layers.back().stages) weights += stage.weights;
+  }
+  run.write = weights / rates.hash_bytes;  // a digest of the codes, a byte each, costs more than packing them
+  run.verify = run.write;
+  run.hash = real(model_bytes) / rates.hash_bytes;
+  return run;
+}
+
+double predict_evaluation(const ModelConfig& config, int64_t sequences, int64_t length, const MachineRates& rates) {
+  const double tokens = real(sequences) * real(length);
+  double seconds = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (const StageShape& stage : layer_stages(config, layer)) {
+      const Moved moved = moved_by_stage(config, stage.name, false);
+      seconds += linears_seconds(stage, tokens, rates);
+      seconds += tokens * (moved.bytes / rates.copy_bytes + moved.fresh / rates.fresh_bytes);
+    }
+    seconds += attention_seconds(config, layer, sequences, length, rates);
+  }
+  seconds += product_seconds(rates.gemm, tokens, config.vocab, config.hidden);
+  return seconds + tokens * kFloat * 2 * real(config.vocab) / rates.copy_bytes;  // written, and summed once
+}
+
+double Countdown::predicted_until(int64_t layer, double share) const {
+  double sum = 0;
+  for (int64_t l = 0; l < layer; ++l) sum += predicted_.layers[static_cast<size_t>(l)].total();
+  const LayerSeconds& current = predicted_.layers[static_cast<size_t>(layer)];
+  double weights = 0;
+  for (const StageSeconds& stage : current.stages) weights += stage.weights;
+  double left = share * weights;
+  if (share > 0) sum += current.read;
+  for (const StageSeconds& stage : current.stages) {
+    sum += stage.total() * std::clamp(left / stage.weights, 0.0, 1.0);
+    left -= stage.weights;
+  }
+  return sum;
+}
+
+double Countdown::seconds_left(int64_t layer, double share, double elapsed) {
+  const double done = predicted_until(layer, share);
+  if (done > done_) {
+    done_ = done;
+    done_at_ = elapsed;
+  }
+  const double pace = done_ > 0 ? done_at_ / done_ : 1.0;
+  return std::max(0.0, (predicted_.total() - done_) * pace - (elapsed - done_at_));
+}
+
+}  // namespace hesse

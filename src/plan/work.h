@@ -1,0 +1,45 @@
+// Floating point operations of a job, counted before it: what any implementation has to do, each operation once. Work
+// that this implementation does besides (held-out samples, second attempts) is not in it.
+#pragma once
+
+#include <cstdint>
+
+#include "hesse/types.h"
+#include "model/block.h"
+#include "model/config.h"
+#include "quant/options.h"
+
+namespace hesse {
+
+// What decides the work of a quantization besides the model.
+struct QuantizeSize {
+  int64_t sequences = 0;  // 0: no calibration text, and no work that counts
+  int64_t length = 0;     // tokens of each
+  bool solves = true;     // with a solver that factors Hessians
+  ShiftOptions targets = {};
+  int64_t trials = 0;  // values of the damping that are tried on held-out text before one is taken
+  int64_t tokens() const { return sequences * length; }
+  // The second one is the original model's.
+  int64_t streams() const { return solves && targets.any() ? 2 : 1; }
+};
+
+Work quantize_work(const ModelConfig& config, const QuantizeSize& size);
+
+// One forward pass over `sequences` windows of `length` tokens, logits of every token included.
+Work evaluation_work(const ModelConfig& config, int64_t sequences, int64_t length);
+
+// Pairs of a query and a key that causal attention looks at in one sequence; a window of 0 sees everything before it.
+double attention_pairs(int64_t length, int64_t window);
+
+// How a stage sums the drift of its input with two streams (quant/target.h).
+enum class DriftSum {
+  kNone,
+  kInput,   // [in, in], once for all linears that share the input
+  kOutput,  // [out, in], of the one linear that writes into the residual stream
+};
+DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size);
+
+// Weights of the linears of a stage, biases not counted.
+double stage_weights(const StageShape& stage);
+
+}  // namespace hesse

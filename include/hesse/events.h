@@ -98,6 +98,8 @@ struct RunRecord {
   std::string simd;       // instruction set of our kernels
   std::string libraries;  // versions of what does the arithmetic
   int threads = 0;
+  std::string compute = "f32";  // inputs of the matrix products of the forward pass: "f32" or "bf16"
+  std::string compute_reason;   // "asked", "native", "no native bf16", "full-precision model", "no forward pass"
   int64_t calibration_sequences = 0;
   int64_t calibration_tokens = 0;
   std::vector<InputFile> inputs;

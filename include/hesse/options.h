@@ -37,6 +37,7 @@ struct QuantizeOptions {
   bool strict = false;                    // rounding a linear to nearest in place of solving it is an error
   double hessian_memory = 0;              // GB for the Hessians of one stage; 0: half of the memory of this machine
   double shard_size = 5.0;                // GB a weight file at most
+  std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   bool overwrite = false;                 // replace an output directory that Hesse wrote
   int threads = 0;                        // 0: all processors this process may use
 
@@ -80,6 +81,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("strict", o.strict, "an error, not exit code 1, when a linear can only be rounded to nearest");
   visit("hessian-memory", o.hessian_memory, "GB for the Hessians of one stage; 0: half of this machine's memory");
   visit("shard-size", o.shard_size, "largest weight file, GB");
+  visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
@@ -91,6 +93,7 @@ struct EvalOptions {
   int64_t window = 512;           // tokens; windows do not overlap
   int64_t windows = 0;            // how many from the beginning; 0: all
   bool bos = false;               // put the BOS token before each window (it is not predicted)
+  std::string compute = "auto";   // inputs of matrix products: "f32", "bf16"; "auto": f32
   int threads = 0;
 
   std::vector<std::string> problems() const;
@@ -106,6 +109,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("window", o.window, "tokens a window; windows do not overlap");
   visit("windows", o.windows, "how many windows from the beginning; 0: all");
   visit("bos", o.bos, "put the BOS token before every window");
+  visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (f32, the more exact)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 
@@ -116,6 +120,7 @@ struct GenerateOptions {
   double temperature = 0.7;  // 0: always the most likely token
   double top_p = 0.95;       // draw from the most likely tokens that together have this probability
   uint64_t seed = 0;
+  std::string compute = "auto";  // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   int threads = 0;
 
   std::vector<std::string> problems() const;
@@ -131,6 +136,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("temperature", o.temperature, "0: always the most likely token");
   visit("top-p", o.top_p, "draw from the most likely tokens that together have this probability");
   visit("seed", o.seed, "seed of the draw");
+  visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 

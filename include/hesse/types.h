@@ -42,6 +42,7 @@ struct EvalResult {
   double seconds = 0;
   double flops = 0;                      // floating point operations, those of the reference included
   std::string format;                    // "full precision" or the name of the export format
+  std::string compute = "f32";           // inputs of the matrix products: "f32" or "bf16"
   std::optional<AgainstResult> against;  // when a reference was given
 };
 

@@ -10,6 +10,7 @@
 #include "eval/perplexity.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
+#include "model/compute.h"
 #include "plan/work.h"
 
 namespace hesse {
@@ -26,7 +27,9 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   if (windows.length() > opened.config.max_positions) {
     listener.on_warning("the windows are longer than the positions that the model was made for");
   }
-  const Model model(opened.config, *opened.source, windows.length());
+  // A measuring instrument: "auto" is not for it.
+  const ComputeType compute = options.compute == "bf16" ? ComputeType::kBF16 : ComputeType::kF32;
+  const Model model(opened.config, *opened.source, windows.length(), compute);
   const auto progress = [&](double share) {
     if (listener.stop_requested()) throw Error(ErrorKind::kInterrupted, "[eval] stopped on request");
     const double seconds = watch.seconds();
@@ -41,7 +44,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   } else {
     const OpenModel other = open_model(options.against);
     const Comparison both =
-        compare_models(model, Model(other.config, *other.source, windows.length()), windows, progress);
+        compare_models(model, Model(other.config, *other.source, windows.length(), compute), windows, progress);
     const double predictions = static_cast<double>(both.model.predictions);
     sum = both.model;
     result.flops += evaluation_work(other.config, windows.count(), windows.length()).total();
@@ -56,6 +59,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   result.predictions = sum.predictions;
   result.seconds = watch.seconds();
   result.format = opened.format_name();
+  result.compute = compute_name(compute);
   return result;
 }
 

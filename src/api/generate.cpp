@@ -14,6 +14,7 @@
 #include "hesse/api.h"
 #include "hesse/error.h"
 #include "io/file.h"
+#include "model/compute.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hesse {
@@ -63,7 +64,7 @@ GenerateResult generate(const GenerateOptions& options, Listener& listener) {
     listener.on_warning(fmt::format("prompt and new tokens may reach {} positions, but the model was made for {}",
                                     capacity, opened.config.max_positions));
   }
-  const Model model(opened.config, *opened.source, capacity);
+  const Model model(opened.config, *opened.source, capacity, choose_compute(options.compute, opened.config_json).type);
   Decoder decoder(model, capacity);
   const std::set<int32_t> ends = end_ids(opened, tokenizer);
   Rng rng(options.seed);

@@ -12,9 +12,9 @@ WeightSource::Shape PackedSource::linear_shape(std::string_view module) const {
   return {out, in};
 }
 
-Matrix<float> PackedSource::linear(std::string_view module) const {
-  if (!format_.has(checkpoint_, module)) return CheckpointSource::linear(module);
-  Matrix<float> weight = dequantize(format_.read(checkpoint_, module, config_));
+ComputeMatrix PackedSource::linear_as(ComputeType type, std::string_view module) const {
+  if (!format_.has(checkpoint_, module)) return CheckpointSource::linear_as(type, module);
+  ComputeMatrix weight = to_compute_type(type, dequantize(format_.read(checkpoint_, module, config_)));
   checkpoint_.release_module(module);
   return weight;
 }

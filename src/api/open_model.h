@@ -21,7 +21,7 @@ class PackedSource : public CheckpointSource {
         config_(std::move(quantization_config)) {}
 
   Shape linear_shape(std::string_view module) const override;
-  Matrix<float> linear(std::string_view module) const override;
+  ComputeMatrix linear_as(ComputeType type, std::string_view module) const override;
 
  private:
   const Checkpoint& checkpoint_;

@@ -54,6 +54,10 @@ void check_threads(Problems& problems, int threads) {
                   kMaxThreads);
 }
 
+void check_compute(Problems& problems, const std::string& compute) {
+  problems.unless(one_of(compute, {"auto", "f32", "bf16"}), "compute is '{}'; must be auto, f32 or bf16", compute);
+}
+
 void check_paths(Problems& problems, const QuantizeOptions& o) {
   check_model(problems, o.model);
   problems.unless(!o.output.empty(), "output is missing; name a directory to make");
@@ -136,6 +140,7 @@ std::vector<std::string> QuantizeOptions::problems() const {
   check_trouble(problems, *this);
   problems.unless(std::isfinite(shard_size) && shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
                   shard_size);
+  check_compute(problems, compute);
   check_threads(problems, threads);
   return problems.take();
 }
@@ -147,6 +152,7 @@ std::vector<std::string> EvalOptions::problems() const {
   problems.unless(!any_empty(text), "text has an empty file name");
   problems.unless(window >= 2, "window is {}; must be at least 2 tokens", window);
   problems.unless(windows >= 0, "windows is {}; must be positive, or 0 for all", windows);
+  check_compute(problems, compute);
   check_threads(problems, threads);
   return problems.take();
 }
@@ -158,6 +164,7 @@ std::vector<std::string> GenerateOptions::problems() const {
   problems.unless(std::isfinite(temperature) && temperature >= 0,
                   "temperature is {}; must be 0 (most likely token) or above", temperature);
   problems.unless(top_p > 0 && top_p <= 1, "top-p is {}; must be above 0 and at most 1", top_p);
+  check_compute(problems, compute);
   check_threads(problems, threads);
   return problems.take();
 }

@@ -1,5 +1,5 @@
-// 16-bit floats to float32, by integer arithmetic: the same bits on every instruction set, payloads of NaN included
-// (the F16C instruction turns signalling NaN into quiet ones). Faster than memory anyhow.
+// 16-bit floats to float32 and bfloat16 back, by integer arithmetic: the same bits on every instruction set, payloads
+// of NaN included (the F16C instruction turns signalling NaN into quiet ones). Faster than memory anyhow.
 #include <cstdint>
 
 #include "kernels/kernels.h"
@@ -72,6 +72,32 @@ void bf16_to_f32(const uint16_t* in, float* out, int64_t n) {
   store_some(bf16_bits_to_float(hn::PromoteTo(DU32(), rest)), df, out + i, n - i);
 }
 
+// Bits of bfloat16 in the lower halves. Half a unit is added, one less where the last bit is even: ties go to even.
+template <class V>
+HWY_INLINE hn::Vec<DU32> float_to_bf16_bits(V value) {
+  const DU32 du;
+  const auto bits = hn::BitCast(du, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu)));
+  const auto quiet = hn::Or(bits, hn::Set(du, 0x400000u));
+  const auto is_number = hn::RebindMask(du, hn::Eq(value, value));
+  return hn::ShiftRight<16>(hn::IfThenElse(is_number, rounded, quiet));
+}
+
+void f32_to_bf16(const float* in, uint16_t* out, int64_t n) {
+  const DF df;
+  const DU16 du16;
+  const int64_t lanes = lanes_of(df);
+  int64_t i = 0;
+  // The narrowing saturates signed numbers; these are below 2^16.
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(hn::DemoteTo(du16, hn::BitCast(DI32(), float_to_bf16_bits(hn::LoadU(df, in + i)))), du16, out + i);
+  }
+  if (i == n) return;
+  const auto rest = float_to_bf16_bits(load_some(df, in + i, n - i, 0.0f));
+  store_some(hn::DemoteTo(du16, hn::BitCast(DI32(), rest)), du16, out + i, n - i);
+}
+
 const char* target_name() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace
@@ -84,10 +110,12 @@ namespace hesse {
 
 HWY_EXPORT(f16_to_f32);
 HWY_EXPORT(bf16_to_f32);
+HWY_EXPORT(f32_to_bf16);
 HWY_EXPORT(target_name);
 
 void f16_to_f32(const uint16_t* in, float* out, int64_t n) { HWY_DYNAMIC_DISPATCH(f16_to_f32)(in, out, n); }
 void bf16_to_f32(const uint16_t* in, float* out, int64_t n) { HWY_DYNAMIC_DISPATCH(bf16_to_f32)(in, out, n); }
+void f32_to_bf16(const float* in, uint16_t* out, int64_t n) { HWY_DYNAMIC_DISPATCH(f32_to_bf16)(in, out, n); }
 const char* simd_target() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
 
 }  // namespace hesse

@@ -13,6 +13,10 @@ namespace hesse {
 void f16_to_f32(const uint16_t* in, float* out, int64_t n);
 void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
 
+// out[i] = bits of the bfloat16 next to in[i], ties to even; beyond the largest: infinity. NaN stays NaN (quiet, with
+// its sign and the upper bits of its payload).
+void f32_to_bf16(const float* in, uint16_t* out, int64_t n);
+
 // RMSNorm of one row: out = weight * x / sqrt(mean(x^2) + eps); Zhang and Sennrich 2019. eps > 0. out may be x.
 // The mean is taken in double: no overflow, and no error that grows with n.
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
@@ -60,6 +64,7 @@ const char* simd_target();  // the instruction set in use, Highway's name: "AVX2
 namespace scalar {
 void f16_to_f32(const uint16_t* in, float* out, int64_t n);
 void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
+void f32_to_bf16(const float* in, uint16_t* out, int64_t n);
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
 void silu_mul(float* gate, const float* up, int64_t n);
 void gelu_tanh_mul(float* gate, const float* up, int64_t n);

@@ -30,6 +30,10 @@ void bf16_to_f32(const uint16_t* in, float* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_to_float(in[i]);
 }
 
+void f32_to_bf16(const float* in, uint16_t* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = float_to_bf16(in[i]);
+}
+
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
   double squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += double{x[i]} * x[i];

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/threads.h"
 #include "linalg/gemm.h"
+#include "linalg/gemm_bf16.h"
 
 namespace hesse {
 namespace {
@@ -50,18 +51,23 @@ void add_rows(const Matrix<float>& from, MatrixView<double> to) {
   });
 }
 
+bool both_bf16(ConstComputeView a, ConstComputeView b) {
+  return a.type == ComputeType::kBF16 && b.type == ComputeType::kBF16;
+}
+
 }  // namespace
 
-void gemm_nt(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c, Output output) {
+void gemm_nt(ConstComputeView a, ConstComputeView b, MatrixView<float> c, Output output) {
   if (a.cols != b.cols || a.rows != c.rows || b.rows != c.cols) {
     throw Error(ErrorKind::kInternal, fmt::format("[gemm_nt] [{}, {}] x [{}, {}]^T into [{}, {}]", a.rows, a.cols,
                                                   b.rows, b.cols, c.rows, c.cols));
   }
   if (c.rows == 0 || c.cols == 0) return;
+  if (both_bf16(a, b)) return bf16::gemm_nt(a.bf16(), b.bf16(), c, output);
   const float beta = (output == Output::kAdd) ? 1.0f : 0.0f;
-  require(
-      dnnl_sgemm('N', 'T', a.rows, b.rows, a.cols, 1.0f, a.data, a.stride, b.data, b.stride, beta, c.data, c.stride),
-      "gemm_nt");
+  require(dnnl_sgemm('N', 'T', a.rows, b.rows, a.cols, 1.0f, a.f32().data, a.stride, b.f32().data, b.stride, beta,
+                     c.data, c.stride),
+          "gemm_nt");
 }
 
 namespace {
@@ -98,7 +104,9 @@ void add_block(const Panels& panels, int64_t i, int64_t j, MatrixView<double> h)
 
 }  // namespace
 
-void add_gram(MatrixView<const float> x, MatrixView<double> h) {
+void add_gram(ConstComputeView inputs, MatrixView<double> h) {
+  if (inputs.type == ComputeType::kBF16) return bf16::add_gram(inputs.bf16(), h);
+  const MatrixView<const float> x = inputs.f32();
   for_each_chunk(x.rows, [&](int64_t first, int64_t count) {
     const Panels panels(x.row_range(first, count));
     parallel_for(panels.count() * (panels.count() + 1) / 2, [&](int64_t task) {
@@ -109,15 +117,16 @@ void add_gram(MatrixView<const float> x, MatrixView<double> h) {
   });
 }
 
-void add_product_tn(MatrixView<const float> x, MatrixView<const float> y, MatrixView<double> c) {
+void add_product_tn(ConstComputeView x, ConstComputeView y, MatrixView<double> c) {
   if (x.rows != y.rows || x.cols != c.rows || y.cols != c.cols) {
     throw Error(ErrorKind::kInternal, fmt::format("[product_tn] [{}, {}]^T x [{}, {}] into [{}, {}]", x.rows, x.cols,
                                                   y.rows, y.cols, c.rows, c.cols));
   }
+  if (both_bf16(x, y)) return bf16::add_product_tn(x.bf16(), y.bf16(), c);
   for_each_chunk(x.rows, [&](int64_t first, int64_t count) {
     for (int64_t column = 0; column < y.cols; column += kPanel) {
-      const auto right = columns(y.row_range(first, count), column, std::min(kPanel, y.cols - column));
-      const Matrix<float> product = product_tn(x.row_range(first, count), right);
+      const auto right = columns(y.f32().row_range(first, count), column, std::min(kPanel, y.cols - column));
+      const Matrix<float> product = product_tn(x.f32().row_range(first, count), right);
       add_rows(product, c.block(0, column, c.rows, right.cols));
     }
   });

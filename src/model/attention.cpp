@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/compute_row.h"
 #include "kernels/kernels.h"
 
 namespace hesse {
@@ -65,7 +66,7 @@ class QueryTile {
         max_(static_cast<size_t>(q.rows), -std::numeric_limits<float>::infinity()),
         denominator_(static_cast<size_t>(q.rows), 0.0f) {}
 
-  void run(const PackedHeads& packed, int64_t sequence, int64_t kv_head, MatrixView<float> out) {
+  void run(const PackedHeads& packed, int64_t sequence, int64_t kv_head, ComputeView out) {
     Matrix<float> scores(q_.rows, kKeyTile);
     const int64_t first_tile = first_key(0) / kKeyTile;
     const int64_t end = last_key(q_.rows - 1) + 1;
@@ -80,8 +81,8 @@ class QueryTile {
                 shape_.head_dim, q_.rows, shape_.head_dim, count, summed ? 1 : 0);
     }
     for (int64_t row = 0; row < q_.rows; ++row) {
-      std::copy_n(sum_.row(row), shape_.head_dim, out.row(row));
-      scale(out.row(row), 1.0f / denominator_[static_cast<size_t>(row)], shape_.head_dim);
+      scale(sum_.row(row), 1.0f / denominator_[static_cast<size_t>(row)], shape_.head_dim);
+      store_row(sum_.row(row), out, row);
     }
   }
 
@@ -113,8 +114,8 @@ class QueryTile {
 
 }  // namespace
 
-void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
-                      MatrixView<float> out, const AttentionShape& shape) {
+void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v, ComputeView out,
+                      const AttentionShape& shape) {
   const int64_t tiles = ceil_div(shape.queries, kQueryTile);
   const int64_t share = shape.heads / shape.kv_heads;
   const PackedHeads packed(k, v, shape);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 
 namespace hesse {
@@ -18,10 +19,11 @@ struct AttentionShape {
   int64_t window = 0;  // the keys that a query sees at most: the last ones, its own included; 0: all
 };
 
-// q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q.
+// q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q, or
+// of bfloat16.
 // softmax over the scores as they come (Milakov and Gimelshein 2018; Dao et al. 2022); tiles of keys that no query of a
 // tile sees, above the diagonal or behind the window, are skipped.
-void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
-                      MatrixView<float> out, const AttentionShape& shape);
+void causal_attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v, ComputeView out,
+                      const AttentionShape& shape);
 
 }  // namespace hesse

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/checked.h"
 #include "base/threads.h"
 #include "hesse/error.h"
+#include "kernels/compute_row.h"
 #include "kernels/kernels.h"
 #include "linalg/gemm.h"
 #include "model/attention.h"
@@ -21,7 +23,7 @@ std::string layer_name(std::string_view prefix, int64_t layer, std::string_view 
   return fmt::format("{}{}{}{}", prefix.substr(0, hole), layer, prefix.substr(hole + 2), rest);
 }
 
-Linear load_linear(const WeightSource& source, const LinearShape& shape) {
+Linear load_linear(const WeightSource& source, const LinearShape& shape, ComputeType compute) {
   const WeightSource::Shape found = source.linear_shape(shape.name);
   if (found.out == 0) {
     throw Error(ErrorKind::kBadInput,
@@ -31,18 +33,47 @@ Linear load_linear(const WeightSource& source, const LinearShape& shape) {
     throw Error(ErrorKind::kBadInput, fmt::format("[weights] '{}' has shape [{}, {}]; config.json asks for [{}, {}]",
                                                   shape.name, found.out, found.in, shape.out, shape.in));
   }
-  Linear linear{shape.name, source.linear(shape.name), {}};
+  Linear linear{shape.name, source.linear_as(compute, shape.name), {}};
   if (shape.bias) linear.bias = source.vector(shape.name + ".bias", shape.out);
   return linear;
 }
 
+constexpr int64_t kTaskRows = 16;  // enough work for one task
+
 template <class Body>
 void for_each_row(int64_t rows, Body body) {
-  constexpr int64_t kRows = 16;  // enough work for one task
-  parallel_for((rows + kRows - 1) / kRows, [&](int64_t tile) {
-    for (int64_t r = tile * kRows; r < std::min(rows, tile * kRows + kRows); ++r) body(r);
+  parallel_for(ceil_div(rows, kTaskRows), [&](int64_t tile) {
+    for (int64_t r = tile * kTaskRows; r < std::min(rows, tile * kTaskRows + kTaskRows); ++r) body(r);
   });
 }
+
+// Calls body(r, row) for every row of `out` with the place where it is to be computed.
+template <class Body>
+void fill_rows(ComputeView out, Body body) {
+  parallel_for(ceil_div(out.rows, kTaskRows), [&](int64_t tile) {
+    std::vector<float> scratch(static_cast<size_t>(out.type == ComputeType::kF32 ? 0 : out.cols));
+    for (int64_t r = tile * kTaskRows; r < std::min(out.rows, tile * kTaskRows + kTaskRows); ++r) {
+      float* row = row_to_fill(out, r, scratch.data());
+      body(r, row);
+      store_row(row, out, r);
+    }
+  });
+}
+
+// What a linear writes to before its rows become the rows of `out`: they themselves where those are float32.
+struct Outputs {
+  Matrix<float> own;
+  MatrixView<float> view;
+
+  explicit Outputs(ComputeView out) {
+    if (out.type == ComputeType::kF32) {
+      view = out.f32();
+    } else {
+      own = Matrix<float>(out.rows, out.cols);
+      view = own.view();
+    }
+  }
+};
 
 }  // namespace
 
@@ -86,14 +117,22 @@ std::vector<float> norm_factors(const ModelConfig& config, const WeightSource& s
   return factors;
 }
 
-void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<float> y) {
+void norm_rows(const std::vector<float>& factors, float eps, MatrixView<const float> h, ComputeView out) {
+  fill_rows(out, [&](int64_t r, float* row) { rms_norm(h.row(r), factors.data(), eps, row, h.cols); });
+}
+
+void apply_linear(const Linear& linear, ConstComputeView x, MatrixView<float> y) {
   gemm_nt(x, linear.weight.view(), y, Output::kSet);
   if (!linear.bias.empty()) for_each_row(y.rows, [&](int64_t r) { add(y.row(r), linear.bias.data(), y.cols); });
 }
 
-Block::Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, int64_t layer)
-    : config_(config), rope_(rope), window_(config.layer_attention[static_cast<size_t>(layer)].window) {
+Block::Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, const Place& place)
+    : config_(config),
+      rope_(rope),
+      compute_(place.compute),
+      window_(config.layer_attention[static_cast<size_t>(place.layer)].window) {
   const Family& family = *config.family;
+  const int64_t layer = place.layer;
   const auto read = [&](std::string_view name, int64_t size) {
     if (name.empty()) return std::vector<float>();
     return norm_factors(config, source, layer_name(family.layer_prefix, layer, name), size);
@@ -106,26 +145,23 @@ Block::Block(const ModelConfig& config, const RopeTable& rope, const WeightSourc
   k_norm_ = read(family.k_norm, config.head_dim);
   for (const StageShape& shape : layer_stages(config, layer)) {
     Stage stage{shape.name, shape.writes_residual, {}};
-    for (const LinearShape& linear : shape.linears) stage.linears.push_back(load_linear(source, linear));
+    for (const LinearShape& linear : shape.linears) stage.linears.push_back(load_linear(source, linear, compute_));
     stages_.push_back(std::move(stage));
   }
 }
 
-void Block::norm(const std::vector<float>& weight, MatrixView<const float> h, MatrixView<float> out) const {
-  for_each_row(h.rows, [&](int64_t r) { rms_norm(h.row(r), weight.data(), config_.norm_eps, out.row(r), h.cols); });
+void Block::begin(MatrixView<const float> h, ComputeView x) const {
+  norm_rows(attention_norm_, config_.norm_eps, h, x);
 }
 
-void Block::begin(MatrixView<const float> h, MatrixView<float> x) const { norm(attention_norm_, h, x); }
-
-void Block::finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h,
-                   MatrixView<float> next) const {
+void Block::finish(int64_t stage, const Batch& batch, ConstComputeView x, MatrixView<float> h, ComputeView next) const {
   switch (stage) {
     case kQkv:
       attend(batch, x, next);
       break;
     case kO:
       add_to_residual(kO, attention_out_norm_, batch, x, h);
-      norm(mlp_norm_, h, next);
+      norm_rows(mlp_norm_, config_.norm_eps, h, next);
       break;
     case kGateUp:
       gate_and_up(batch, x, next);
@@ -138,8 +174,7 @@ void Block::finish(int64_t stage, const Batch& batch, MatrixView<const float> x,
   }
 }
 
-void Block::apply(int64_t stage, size_t index, const Batch& batch, MatrixView<const float> x,
-                  MatrixView<float> y) const {
+void Block::apply(int64_t stage, size_t index, const Batch& batch, ConstComputeView x, MatrixView<float> y) const {
   apply_linear(stages_[static_cast<size_t>(stage)].linears[index], x, y);
   if (batch.output_peaks == nullptr) return;
   std::vector<float> peaks(static_cast<size_t>(y.rows));
@@ -148,20 +183,24 @@ void Block::apply(int64_t stage, size_t index, const Batch& batch, MatrixView<co
   for (const float value : peaks) peak = std::max(peak, value);
 }
 
-void Block::add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch,
-                            MatrixView<const float> x, MatrixView<float> h) const {
+void Block::add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch, ConstComputeView x,
+                            MatrixView<float> h) const {
   Matrix<float> y(x.rows, config_.hidden);
   apply(stage, 0, batch, x, y.view());
-  if (!out_norm.empty()) norm(out_norm, y.view(), y.view());
+  if (!out_norm.empty()) norm_rows(out_norm, config_.norm_eps, y.view(), y.view());
   for_each_row(h.rows, [&](int64_t r) { add(h.row(r), y.row(r), h.cols); });
 }
 
-void Block::gate_and_up(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const {
+void Block::gate_and_up(const Batch& batch, ConstComputeView x, ComputeView out) const {
+  Outputs gate(out);
   Matrix<float> up(x.rows, config_.intermediate);
-  apply(kGateUp, 0, batch, x, out);
+  apply(kGateUp, 0, batch, x, gate.view);
   apply(kGateUp, 1, batch, x, up.view());
   const auto activate_and_mul = (config_.activation == Activation::kSilu) ? silu_mul : gelu_tanh_mul;
-  for_each_row(x.rows, [&](int64_t r) { activate_and_mul(out.row(r), up.row(r), config_.intermediate); });
+  for_each_row(x.rows, [&](int64_t r) {
+    activate_and_mul(gate.view.row(r), up.row(r), config_.intermediate);
+    store_row(gate.view.row(r), out, r);  // the row is still in cache
+  });
 }
 
 // What happens to the heads of q or k in one row before they meet: norm, if any, and rotation.
@@ -173,7 +212,8 @@ void Block::finish_heads(float* row, int64_t heads, const std::vector<float>& no
   }
 }
 
-void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const {
+void Block::attend(const Batch& batch, ConstComputeView x, ComputeView out) const {
+  Outputs queries(out);
   const int64_t kv_width = config_.kv_heads * config_.head_dim;
   const int64_t past = (batch.cache != nullptr) ? batch.cache->length : 0;
   Matrix<float> own_keys, own_values;
@@ -184,15 +224,15 @@ void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<flo
   const auto keys = (batch.cache != nullptr) ? batch.cache->keys.view().row_range(0, past + x.rows) : own_keys.view();
   const auto values =
       (batch.cache != nullptr) ? batch.cache->values.view().row_range(0, past + x.rows) : own_values.view();
-  apply(kQkv, 0, batch, x, out);
+  apply(kQkv, 0, batch, x, queries.view);
   apply(kQkv, 1, batch, x, keys.row_range(past, x.rows));
   apply(kQkv, 2, batch, x, values.row_range(past, x.rows));
   for_each_row(x.rows, [&](int64_t r) {
     const int64_t position = past + r % batch.length;
-    finish_heads(out.row(r), config_.heads, q_norm_, position);
+    finish_heads(queries.view.row(r), config_.heads, q_norm_, position);
     finish_heads(keys.row(past + r), config_.kv_heads, k_norm_, position);
   });
-  causal_attention(out, keys, values, out,
+  causal_attention(queries.view, keys, values, out,
                    {.sequences = batch.sequences,
                     .queries = batch.length,
                     .keys = past + batch.length,
@@ -205,11 +245,11 @@ void Block::attend(const Batch& batch, MatrixView<const float> x, MatrixView<flo
 }
 
 void Block::forward(const Batch& batch, MatrixView<float> h) const {
-  Matrix<float> x(h.rows, stages_.front().in());
+  ComputeMatrix x(compute_, h.rows, stages_.front().in());
   begin(h, x.view());
   for (size_t stage = 0; stage < stages_.size(); ++stage) {
     const bool last = stage + 1 == stages_.size();
-    Matrix<float> next(last ? 0 : h.rows, last ? 0 : stages_[stage + 1].in());
+    ComputeMatrix next(compute_, last ? 0 : h.rows, last ? 0 : stages_[stage + 1].in());
     finish(static_cast<int64_t>(stage), batch, x.view(), h, next.view());
     x = std::move(next);
   }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "model/config.h"
 #include "model/rope.h"
@@ -19,7 +20,7 @@ namespace hesse {
 
 struct Linear {
   std::string name;         // in the file, without ".weight"
-  Matrix<float> weight;     // [out, in]
+  ComputeMatrix weight;     // [out, in] of the block's compute type
   std::vector<float> bias;  // [out], or empty
 };
 
@@ -62,11 +63,17 @@ struct Batch {
   int64_t rows() const { return sequences * length; }
 };
 
+// Weights and inputs x of all linears are of the block's compute type. The residual stream h, and what comes out of a
+// linear, are float32.
 class Block {
  public:
+  struct Place {
+    int64_t layer = 0;
+    ComputeType compute = ComputeType::kF32;
+  };
   // Reads the layer; `rope` is the rotation of this layer. Error(kBadInput) for a tensor that is missing, of another
   // shape or not finite.
-  Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, int64_t layer);
+  Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, const Place& place);
 
   struct Stage {
     std::string_view name;
@@ -75,30 +82,30 @@ class Block {
     int64_t in() const { return linears.front().weight.cols(); }
   };
   std::vector<Stage>& stages() { return stages_; }
+  ComputeType compute() const { return compute_; }
 
   // x [rows, stages()[0].in()] = input of the first stage, from the residual stream h [rows, hidden].
-  void begin(MatrixView<const float> h, MatrixView<float> x) const;
+  void begin(MatrixView<const float> h, ComputeView x) const;
 
   // Computes stage `stage` from its input x. `next` receives the input of the following stage; for the last stage it is
   // not touched. Adds to h in the stages that end a half of the block: o and down.
-  void finish(int64_t stage, const Batch& batch, MatrixView<const float> x, MatrixView<float> h,
-              MatrixView<float> next) const;
+  void finish(int64_t stage, const Batch& batch, ConstComputeView x, MatrixView<float> h, ComputeView next) const;
 
   // The whole block on one batch.
   void forward(const Batch& batch, MatrixView<float> h) const;
 
  private:
-  void attend(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const;
+  void attend(const Batch& batch, ConstComputeView x, ComputeView out) const;
   void finish_heads(float* row, int64_t heads, const std::vector<float>& norm, int64_t position) const;
-  void gate_and_up(const Batch& batch, MatrixView<const float> x, MatrixView<float> out) const;
+  void gate_and_up(const Batch& batch, ConstComputeView x, ComputeView out) const;
   // Linear `index` of stage `stage`.
-  void apply(int64_t stage, size_t index, const Batch& batch, MatrixView<const float> x, MatrixView<float> y) const;
-  void add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch, MatrixView<const float> x,
+  void apply(int64_t stage, size_t index, const Batch& batch, ConstComputeView x, MatrixView<float> y) const;
+  void add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch, ConstComputeView x,
                        MatrixView<float> h) const;
-  void norm(const std::vector<float>& weight, MatrixView<const float> h, MatrixView<float> out) const;
 
   const ModelConfig& config_;
   const RopeTable& rope_;
+  ComputeType compute_;
   int64_t window_;                                        // of this layer; 0: none
   std::vector<float> attention_norm_, mlp_norm_;          // [hidden]
   std::vector<float> attention_out_norm_, mlp_out_norm_;  // [hidden], or empty
@@ -110,7 +117,10 @@ class Block {
 std::vector<float> norm_factors(const ModelConfig& config, const WeightSource& source, std::string_view name,
                                 int64_t size);
 
-// y = x W^T + b: x [rows, in], y [rows, out].
-void apply_linear(const Linear& linear, MatrixView<const float> x, MatrixView<float> y);
+// Rows of the norm of h in the type of `out`, which may be h itself.
+void norm_rows(const std::vector<float>& factors, float eps, MatrixView<const float> h, ComputeView out);
+
+// y = x W^T + b: x [rows, in] of the weight's type, y [rows, out].
+void apply_linear(const Linear& linear, ConstComputeView x, MatrixView<float> y);
 
 }  // namespace hesse

@@ -47,8 +47,8 @@ std::vector<StageShape> model_stages(const ModelConfig& config) {
   return all;
 }
 
-Model::Model(ModelConfig config, const WeightSource& source, int64_t positions)
-    : config_(std::move(config)), source_(source) {
+Model::Model(ModelConfig config, const WeightSource& source, int64_t positions, ComputeType compute)
+    : config_(std::move(config)), source_(source), compute_(compute) {
   const Family& family = *config_.family;
   require_shape(source, without_weight(family.embedding), config_.vocab, config_.hidden);
   require_shape(source, head_module(config_, source), config_.vocab, config_.hidden);
@@ -71,7 +71,7 @@ Model::Model(ModelConfig config, const WeightSource& source, int64_t positions)
 
 Block Model::block(int64_t layer) const {
   const bool local = config_.layer_attention[static_cast<size_t>(layer)].local_rope;
-  return Block(config_, local ? local_rope_ : rope_, source_, layer);
+  return Block(config_, local ? local_rope_ : rope_, source_, {layer, compute_});
 }
 
 Matrix<float> Model::embed(std::span<const int32_t> ids) const {
@@ -89,15 +89,15 @@ void Model::prefetch(int64_t layer) const {
   }
 }
 
-Model::Head::Head(const ModelConfig& config, const WeightSource& source)
+Model::Head::Head(const ModelConfig& config, const WeightSource& source, ComputeType compute)
     : config_(config), norm_(norm_factors(config, source, config.family->final_norm, config.hidden)) {
   head_.name = head_module(config, source);
-  head_.weight = source.linear(head_.name);
+  head_.weight = source.linear_as(compute, head_.name);
 }
 
 Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
-  Matrix<float> normed(h.rows, h.cols);
-  parallel_for(h.rows, [&](int64_t r) { rms_norm(h.row(r), norm_.data(), config_.norm_eps, normed.row(r), h.cols); });
+  ComputeMatrix normed(head_.weight.type(), h.rows, h.cols);
+  norm_rows(norm_, config_.norm_eps, h, normed.view());
   Matrix<float> logits(h.rows, config_.vocab);
   apply_linear(head_, normed.view(), logits.view());
   return logits;

@@ -17,9 +17,10 @@ class Model {
  public:
   // `source` must outlive the model. Checks that every tensor that the config asks for is there with the right shape:
   // Error(kBadInput) names the first that is not. `positions` is the longest sequence that will be run.
-  Model(ModelConfig config, const WeightSource& source, int64_t positions);
+  Model(ModelConfig config, const WeightSource& source, int64_t positions, ComputeType compute = ComputeType::kF32);
 
   const ModelConfig& config() const { return config_; }
+  ComputeType compute() const { return compute_; }
   Matrix<float> embed(std::span<const int32_t> ids) const;  // [ids, hidden]
   Block block(int64_t layer) const;
   // Says that the weights of `layer` will be read soon (a layer that does not exist is ignored).
@@ -28,7 +29,7 @@ class Model {
   // The end of the model: final norm and head. The head's weight is read once, on construction.
   class Head {
    public:
-    Head(const ModelConfig& config, const WeightSource& source);
+    Head(const ModelConfig& config, const WeightSource& source, ComputeType compute);
     // logits [rows, vocab] of the residual stream h [rows, hidden].
     Matrix<float> logits(MatrixView<const float> h) const;
 
@@ -37,11 +38,12 @@ class Model {
     std::vector<float> norm_;  // [hidden], the offset included
     Linear head_;
   };
-  Head head() const { return Head(config_, source_); }
+  Head head() const { return Head(config_, source_, compute_); }
 
  private:
   ModelConfig config_;
   const WeightSource& source_;
+  ComputeType compute_;
   RopeTable rope_;
   RopeTable local_rope_;  // empty when no layer uses it
 };

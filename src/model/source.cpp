@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/compute_row.h"
 #include "kernels/kernels.h"
 
 namespace hesse {
@@ -103,22 +104,36 @@ WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) cons
   return {view->spec.shape[0], view->spec.shape[1]};
 }
 
-Matrix<float> CheckpointSource::linear(std::string_view module) const {
+ComputeMatrix CheckpointSource::linear_as(ComputeType type, std::string_view module) const {
   const Shape shape = linear_shape(module);
   const TensorView& view = checkpoint_.at(fmt::format("{}.weight", module));
-  Matrix<float> weight(shape.out, shape.in);
+  ComputeMatrix weight(type, shape.out, shape.in);
   constexpr int64_t kRows = 64;
   parallel_for(ceil_div(shape.out, kRows), [&](int64_t tile) {
+    std::vector<float> scratch(static_cast<size_t>(shape.in));
     for (int64_t row = tile * kRows; row < std::min(shape.out, tile * kRows + kRows); ++row) {
-      convert_to_float(view, row * shape.in, shape.in, weight.row(row));
-      float* values = weight.row(row);
-      if (std::isfinite(max_abs(values, shape.in))) continue;
-      if (!is_pardoned(module)) refuse_row(checkpoint_, view.spec.name, values, row, shape.in);
-      std::replace_if(
-          values, values + shape.in, [](float value) { return !std::isfinite(value); }, 0.0f);
+      float* values = row_to_fill(weight.view(), row, scratch.data());
+      convert_to_float(view, row * shape.in, shape.in, values);
+      if (!std::isfinite(max_abs(values, shape.in))) {
+        if (!is_pardoned(module)) refuse_row(checkpoint_, view.spec.name, values, row, shape.in);
+        std::replace_if(
+            values, values + shape.in, [](float value) { return !std::isfinite(value); }, 0.0f);
+      }
+      store_row(values, weight.view(), row);
     }
   });
   return weight;
+}
+
+ComputeMatrix to_compute_type(ComputeType type, Matrix<float> m) {
+  if (type == ComputeType::kF32) return m;
+  ComputeMatrix converted(type, m.rows(), m.cols());
+  constexpr int64_t kRows = 64;
+  parallel_for(ceil_div(m.rows(), kRows), [&](int64_t tile) {
+    for (int64_t row = tile * kRows; row < std::min(m.rows(), tile * kRows + kRows); ++row)
+      store_row(m.row(row), converted.view(), row);
+  });
+  return converted;
 }
 
 std::vector<float> CheckpointSource::vector(std::string_view name, int64_t size) const {

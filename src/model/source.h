@@ -1,4 +1,4 @@
-// Where a model's weights come from: float matrices by the name of their tensor, whatever lies in the files.
+// Where a model's weights come from: matrices by the name of their tensor, whatever lies in the files.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "io/checkpoint.h"
 
@@ -25,8 +27,10 @@ class WeightSource {
     int64_t in = 0;
   };
   virtual Shape linear_shape(std::string_view module) const = 0;
-  // The linear as float32, [out, in]. Error(kBadInput) names file, tensor and element when a value is not finite.
-  virtual Matrix<float> linear(std::string_view module) const = 0;
+  // The linear, [out, in]; bfloat16 rounds what the file has more precisely. Error(kBadInput) names file, tensor and
+  // element when a value is not finite.
+  virtual ComputeMatrix linear_as(ComputeType type, std::string_view module) const = 0;
+  Matrix<float> linear(std::string_view module) const { return std::move(linear_as(ComputeType::kF32, module).f32()); }
   // A plain tensor of one dimension; its length must be `size`. Error(kBadInput) otherwise.
   virtual std::vector<float> vector(std::string_view name, int64_t size) const = 0;
   virtual bool has(std::string_view name) const = 0;
@@ -56,7 +60,7 @@ class CheckpointSource : public WeightSource {
   bool is_pardoned(std::string_view module) const { return pardoned_.find(module) != pardoned_.end(); }
 
   Shape linear_shape(std::string_view module) const override;
-  Matrix<float> linear(std::string_view module) const override;
+  ComputeMatrix linear_as(ComputeType type, std::string_view module) const override;
   std::vector<float> vector(std::string_view name, int64_t size) const override;
   bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
   Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const override;
@@ -66,6 +70,9 @@ class CheckpointSource : public WeightSource {
   const Checkpoint& checkpoint_;
   std::set<std::string, std::less<>> pardoned_;
 };
+
+// m itself, or rounded to bfloat16.
+ComputeMatrix to_compute_type(ComputeType type, Matrix<float> m);
 
 // `view` of `count` elements starting at `first`, as float32. The dtype must be F16, BF16 or F32.
 void convert_to_float(const TensorView& view, int64_t first, int64_t count, float* out);

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/compute_row.h"
 #include "kernels/kernels.h"
 #include "linalg/gemm.h"
 
@@ -16,21 +17,27 @@ namespace {
 constexpr float kLargestSquare = 0x1p+50f;
 constexpr float kSmallestSquare = 0x1p-50f;
 
-void add_gram_in_double(MatrixView<const float> x, MatrixView<double> sum) {
+void add_gram_in_double(ConstComputeView x, MatrixView<double> sum) {
   Matrix<double> wide(x.rows, x.cols);
-  for (int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, wide.row(r));
+  std::vector<float> scratch(static_cast<size_t>(x.cols));
+  for (int64_t r = 0; r < x.rows; ++r) std::copy_n(read_row(x, r, scratch.data()), x.cols, wide.row(r));
   gemm_tn_add(wide.view(), wide.view(), sum);
 }
 
 }  // namespace
 
-std::vector<float> row_peaks(MatrixView<const float> x) {
+std::vector<float> row_peaks(ConstComputeView x) {
+  constexpr int64_t kRows = 16;
   std::vector<float> peaks(static_cast<size_t>(x.rows));
-  parallel_for(x.rows, [&](int64_t r) { peaks[static_cast<size_t>(r)] = max_abs(x.row(r), x.cols); });
+  parallel_for(ceil_div(x.rows, kRows), [&](int64_t tile) {
+    std::vector<float> scratch(static_cast<size_t>(x.cols));
+    for (int64_t r = tile * kRows; r < std::min(x.rows, tile * kRows + kRows); ++r)
+      peaks[static_cast<size_t>(r)] = max_abs(read_row(x, r, scratch.data()), x.cols);
+  });
   return peaks;
 }
 
-void Hessian::add(MatrixView<const float> x) {
+void Hessian::add(ConstComputeView x) {
   if (x.rows == 0) return;
   const std::vector<float> peaks = row_peaks(x);
   const float largest = *std::max_element(peaks.begin(), peaks.end());

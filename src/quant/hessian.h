@@ -5,12 +5,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 
 namespace hesse {
 
 // max |x| of each row; infinity for a row with a value that is not finite.
-std::vector<float> row_peaks(MatrixView<const float> x);
+std::vector<float> row_peaks(ConstComputeView x);
 
 struct Hessian {
   Matrix<double> sum;  // [in, in] H on and below the diagonal; nothing is said of what stands above it
@@ -22,7 +23,7 @@ struct Hessian {
   std::vector<double> diagonal() const;
 
   // x [tokens, in], finite. Any magnitude: where float32 products might overflow or vanish they are made in float64.
-  void add(MatrixView<const float> x);
+  void add(ConstComputeView x);
   void add(const Hessian& other);
 };
 

@@ -1,9 +1,11 @@
 #include "quant/target.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "kernels/compute_row.h"
 #include "linalg/factor.h"
 #include "linalg/gemm.h"
 
@@ -19,11 +21,18 @@ void for_each_tile(int64_t rows, Body body) {
                [&](int64_t tile) { body(tile * kTileRows, std::min(kTileRows, rows - tile * kTileRows)); });
 }
 
-Matrix<float> difference(MatrixView<const float> a, MatrixView<const float> b) {
-  Matrix<float> result(a.rows, a.cols);
+// a - b, in their type.
+ComputeMatrix difference(ConstComputeView a, ConstComputeView b) {
+  ComputeMatrix result(a.type, a.rows, a.cols);
   for_each_tile(a.rows, [&](int64_t first, int64_t rows) {
+    std::vector<float> scratch(static_cast<size_t>(3 * a.cols));
+    float* const scratches[] = {scratch.data(), scratch.data() + a.cols, scratch.data() + 2 * a.cols};
     for (int64_t r = first; r < first + rows; ++r) {
-      for (int64_t c = 0; c < a.cols; ++c) result(r, c) = a(r, c) - b(r, c);
+      const float* left = read_row(a, r, scratches[0]);
+      const float* right = read_row(b, r, scratches[1]);
+      float* row = row_to_fill(result.view(), r, scratches[2]);
+      for (int64_t c = 0; c < a.cols; ++c) row[c] = left[c] - right[c];
+      store_row(row, result.view(), r);
     }
   });
   return result;
@@ -31,8 +40,8 @@ Matrix<float> difference(MatrixView<const float> a, MatrixView<const float> b) {
 
 }  // namespace
 
-void InputDrift::add(MatrixView<const float> original, MatrixView<const float> quantized) {
-  const Matrix<float> drift = difference(original, quantized);
+void InputDrift::add(ConstComputeView original, ConstComputeView quantized) {
+  const ComputeMatrix drift = difference(original, quantized);
   add_product_tn(drift.view(), quantized, cross_.view());
 }
 
@@ -49,20 +58,23 @@ Matrix<double> InputDrift::correction(MatrixView<const float> weight, const Shif
   return result;
 }
 
-void OutputDrift::add(MatrixView<const float> x, MatrixView<const float> x_quantized, MatrixView<const float> h,
+void OutputDrift::add(ConstComputeView x, ConstComputeView x_quantized, MatrixView<const float> h,
                       MatrixView<const float> h_quantized) {
-  const Matrix<float> drift = difference(x, x_quantized);
+  const ComputeMatrix drift = difference(x, x_quantized);
   Matrix<float> y(x.rows, weight_.rows);
   gemm_nt(drift.view(), weight_, y.view(), Output::kSet);
+  ComputeMatrix rounded(ComputeType::kBF16, x.type == ComputeType::kF32 ? 0 : y.rows(), y.cols());
+  const ComputeView sums = x.type == ComputeType::kF32 ? ComputeView(y.view()) : rounded.view();
   const float shift = static_cast<float>(options_.shift);
   const float residual = static_cast<float>(options_.residual);
   for_each_tile(y.rows(), [&](int64_t first, int64_t rows) {
     for (int64_t r = first; r < first + rows; ++r) {
       for (int64_t c = 0; c < y.cols(); ++c) y(r, c) *= shift;
       for (int64_t c = 0; residual != 0 && c < y.cols(); ++c) y(r, c) += residual * (h(r, c) - h_quantized(r, c));
+      store_row(y.row(r), sums, r);
     }
   });
-  add_product_tn(y.view(), x_quantized, sum_.view());
+  add_product_tn(sums, x_quantized, sum_.view());
 }
 
 double target_damping(const ShiftOptions& options, double damping, int64_t in, int64_t tokens) {

@@ -9,6 +9,7 @@
 // regression on `in` channels explains the share in / tokens by chance, layer after layer; so lambda grows with it.
 #pragma once
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "quant/options.h"
 #include "quant/prepared.h"
@@ -19,8 +20,8 @@ namespace hesse {
 class InputDrift {
  public:
   explicit InputDrift(int64_t in) : cross_(Matrix<double>::zeros(in, in)) {}
-  // Rows of one batch of tokens, [tokens, in]: the original model's input and the quantized model's.
-  void add(MatrixView<const float> original, MatrixView<const float> quantized);
+  // Rows of one batch of tokens, [tokens, in], of one type: the original model's input and the quantized model's.
+  void add(ConstComputeView original, ConstComputeView quantized);
   Matrix<double> correction(MatrixView<const float> weight, const ShiftOptions& options) const;  // N [out, in]
 
  private:
@@ -28,19 +29,20 @@ class InputDrift {
 };
 
 // Both terms, for one linear; the second only where it writes into the residual stream (residual = 0 elsewhere).
-// `weight` [out, in] is used until the last add().
+// `weight` [out, in] is of the type of the inputs and used until the last add(). With bfloat16, what is multiplied by
+// an input is rounded to it as well.
 class OutputDrift {
  public:
-  OutputDrift(MatrixView<const float> weight, const ShiftOptions& options)
+  OutputDrift(ConstComputeView weight, const ShiftOptions& options)
       : weight_(weight), options_(options), sum_(Matrix<double>::zeros(weight.rows, weight.cols)) {}
   // Inputs [tokens, in] and residual streams [tokens, out] of one batch, original and quantized; h is not looked at
   // with residual = 0.
-  void add(MatrixView<const float> x, MatrixView<const float> x_quantized, MatrixView<const float> h,
+  void add(ConstComputeView x, ConstComputeView x_quantized, MatrixView<const float> h,
            MatrixView<const float> h_quantized);
   const Matrix<double>& correction() const { return sum_; }  // N [out, in]
 
  private:
-  MatrixView<const float> weight_;
+  ConstComputeView weight_;
   ShiftOptions options_;
   Matrix<double> sum_;
 };

@@ -93,10 +93,9 @@ Json options_json(const QuantizeOptions& options) {
 }
 
 Json machine_json(const RunRecord& record) {
-  return Json::Object{{"processor", text(record.processor)},
-                      {"simd", text(record.simd)},
-                      {"libraries", text(record.libraries)},
-                      {"threads", record.threads}};
+  return Json::Object{{"processor", text(record.processor)}, {"simd", text(record.simd)},
+                      {"libraries", text(record.libraries)}, {"threads", record.threads},
+                      {"compute", text(record.compute)},     {"compute_reason", text(record.compute_reason)}};
 }
 
 Json calibration_json(const RunRecord& record) {

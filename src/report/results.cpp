@@ -33,10 +33,11 @@ Json tensor_json(const TensorInfo& tensor) {
 }  // namespace
 
 std::string to_json(const EvalResult& result) {
-  Json root =
-      Json::Object{{"schema", "hesse-eval/1"},  {"perplexity", result.perplexity}, {"mean_nll", result.mean_nll},
-                   {"windows", result.windows}, {"window", result.window},         {"predictions", result.predictions},
-                   {"seconds", result.seconds}, {"flops", result.flops},           {"format", text(result.format)}};
+  Json root = Json::Object{{"schema", "hesse-eval/1"},      {"perplexity", result.perplexity},
+                           {"mean_nll", result.mean_nll},   {"windows", result.windows},
+                           {"window", result.window},       {"predictions", result.predictions},
+                           {"seconds", result.seconds},     {"flops", result.flops},
+                           {"format", text(result.format)}, {"compute", text(result.compute)}};
   if (result.against) {
     root.set("against", Json::Object{{"perplexity", result.against->perplexity},
                                      {"kl", result.against->kl},

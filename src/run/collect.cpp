@@ -16,17 +16,14 @@ bool usable(float peak) { return peak < kLargestUsable; }
 
 // The rows of one batch in all matrices that a stage needs; those of tokens that cannot be used are left out.
 struct BatchRows {
-  MatrixView<const float> x, original_x, h, original_h;
-  std::vector<Matrix<float>> copies;
+  ConstComputeView x, original_x, h, original_h;
+  std::vector<ComputeMatrix> copies;
 
   void keep_only(const std::vector<int64_t>& rows) {
-    for (MatrixView<const float>* view : {&x, &original_x, &h, &original_h}) {
+    for (ConstComputeView* view : {&x, &original_x, &h, &original_h}) {
       if (view->data == nullptr) continue;
-      Matrix<float> kept(static_cast<int64_t>(rows.size()), view->cols);
-      for (size_t r = 0; r < rows.size(); ++r)
-        std::copy_n(view->row(rows[r]), view->cols, kept.row(static_cast<int64_t>(r)));
-      copies.push_back(std::move(kept));
-      *view = copies.back().view();
+      copies.push_back(copy_rows(*view, rows));
+      *view = std::as_const(copies.back()).view();
     }
   }
 };
@@ -58,7 +55,7 @@ class Collector {
 
  private:
   BatchRows rows_of(int64_t first, int64_t count) const {
-    const auto rows = [&](const Matrix<float>& m) { return m.view().row_range(first, count); };
+    const auto rows = [&](const auto& m) { return ConstComputeView(m.view()).row_range(first, count); };
     BatchRows batch{.x = rows(streams_.quantized.x), .original_x = {}, .h = {}, .original_h = {}, .copies = {}};
     if (streams_.original) batch.original_x = rows(streams_.original->x);
     if (streams_.original && stage_.writes_residual) {
@@ -97,13 +94,14 @@ class Collector {
       }
     }
     if (result_.input) result_.input->add(batch.original_x, batch.x);
-    for (OutputDrift& output : result_.outputs) output.add(batch.original_x, batch.x, batch.original_h, batch.h);
+    for (OutputDrift& output : result_.outputs)
+      output.add(batch.original_x, batch.x, batch.original_h.f32(), batch.h.f32());
   }
 
   void leave_out_unusable(BatchRows& batch, int64_t first) {
     std::vector<float> peaks = row_peaks(batch.x);
     const std::vector<float> quantized = peaks;
-    for (const MatrixView<const float>* view : {&batch.original_x, &batch.h, &batch.original_h}) {
+    for (const ConstComputeView* view : {&batch.original_x, &batch.h, &batch.original_h}) {
       if (view->data == nullptr) continue;
       const std::vector<float> more = row_peaks(*view);
       for (size_t r = 0; r < peaks.size(); ++r) peaks[r] = usable(more[r]) ? peaks[r] : more[r];
@@ -124,11 +122,11 @@ class Collector {
   BadToken describe(const BatchRows& batch, int64_t row, int64_t first) const {
     const int64_t length = job_.windows->length();
     BadToken bad{.sample = (first + row) / length, .token = (first + row) % length};
-    const auto find = [&](MatrixView<const float> m) {
+    const auto find = [&](ConstComputeView m) {
       for (int64_t c = 0; m.data != nullptr && c < m.cols; ++c) {
-        if (usable(std::abs(m(row, c)))) continue;
+        if (usable(std::abs(m.at(row, c)))) continue;
         bad.channel = c;
-        bad.value = m(row, c);
+        bad.value = m.at(row, c);
         return true;
       }
       return false;

@@ -123,7 +123,9 @@ Job prepare_job(const QuantizeOptions& options) {
   ModelConfig config = parse_model_config(job.config_json, "config.json");
   job.checkpoint = std::make_unique<Checkpoint>(job.model_directory);
   job.source = std::make_unique<CheckpointSource>(*job.checkpoint);
-  job.model = std::make_unique<Model>(std::move(config), *job.source, options.length);
+  job.compute = options.calibration.empty() ? ComputeChoice{ComputeType::kF32, "no forward pass"}
+                                            : choose_compute(options.compute, job.config_json);
+  job.model = std::make_unique<Model>(std::move(config), *job.source, options.length, job.compute.type);
   job.stages = model_stages(job.model->config());
   require_storable(job);
   const std::string note = ragged_group_note(job.stages, job.spec);

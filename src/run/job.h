@@ -13,6 +13,7 @@
 #include "hesse/events.h"
 #include "hesse/options.h"
 #include "io/checkpoint.h"
+#include "model/compute.h"
 #include "model/model.h"
 #include "plan/prediction.h"
 #include "quant/solver.h"
@@ -25,6 +26,7 @@ struct Job {
   Json config_json;  // as in the file
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<CheckpointSource> source;
+  ComputeChoice compute;
   std::unique_ptr<Model> model;
   std::vector<StageShape> stages;  // of all layers
   std::optional<Windows> windows;  // none: no calibration (method rtn)

@@ -58,7 +58,7 @@ class LayerRun {
 
  private:
   void begin(const Block& block, Stream& stream) {
-    stream.x = Matrix<float>(stream.h.rows(), block_.stages().front().in());
+    stream.x = ComputeMatrix(block_.compute(), stream.h.rows(), block_.stages().front().in());
     clock_.time("forward", [&] { block.begin(stream.h.view(), stream.x.view()); });
   }
 
@@ -80,7 +80,7 @@ class LayerRun {
     }
     // Only now: the targets of all linears refer to the original weights.
     for (size_t i = 0; i < stage.linears.size(); ++i) {
-      if (solved[i].packed) stage.linears[i].weight = dequantize(*solved[i].packed);
+      if (solved[i].packed) stage.linears[i].weight = to_compute_type(block_.compute(), dequantize(*solved[i].packed));
     }
     return solved;
   }
@@ -105,13 +105,13 @@ class LayerRun {
 
   void finish(const Block& block, size_t stage, Stream& stream, std::vector<float>* peaks) {
     const bool last = stage + 1 == block_.stages().size();
-    Matrix<float> next(last ? 0 : stream.h.rows(), last ? 0 : block_.stages()[stage + 1].in());
+    ComputeMatrix next(block_.compute(), last ? 0 : stream.h.rows(), last ? 0 : block_.stages()[stage + 1].in());
     clock_.time("forward", [&] {
       for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
         batch.output_peaks = peaks;
-        const auto rows = [&](Matrix<float>& m) { return m.view().row_range(first, batch.rows()); };
+        const auto rows = [&](auto& m) { return m.view().row_range(first, batch.rows()); };
         block.finish(static_cast<int64_t>(stage), batch, rows(stream.x), rows(stream.h),
-                     last ? MatrixView<float>() : rows(next));
+                     last ? ComputeView() : rows(next));
       });
     });
     stream.x = std::move(next);

@@ -112,6 +112,8 @@ class Run {
     record_.format = job_.format->name();
     record_.calibration_sequences = job_.windows ? job_.windows->count() : 0;
     record_.calibration_tokens = job_.windows ? job_.windows->ids.size() : 0;
+    record_.compute = compute_name(job_.compute.type);
+    record_.compute_reason = job_.compute.reason;
     record_.phases = clock_.phases();
     record_.work = quantize_work(job_.model->config(), size_of(job_));
     record_.output_bytes = writer_.output_bytes();

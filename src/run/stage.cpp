@@ -78,6 +78,12 @@ void put_columns(const Matrix<float>& from, const ColumnRange& range, Matrix<flo
   for (int64_t row = 0; row < from.rows(); ++row) std::copy_n(from.row(row), range.count, to.row(row) + range.first);
 }
 
+// The weight to quantize: the file's, also where the forward pass multiplies by a rounded one.
+Matrix<float> original_weight(const Job& job, const Linear& linear) {
+  if (linear.weight.type() == ComputeType::kF32) return linear.weight.f32().clone();
+  return job.source->linear(linear.name);
+}
+
 bool all_finite(const Matrix<float>& m) {
   return std::all_of(m.data(), m.data() + m.size(), [](float value) { return std::isfinite(value); });
 }
@@ -92,9 +98,9 @@ void add_outcome(const SolveOutcome& part, double share, SolveOutcome& whole) {
   whole.floored_scales += part.floored_scales;
 }
 
-// Measures the held-out errors of all linears where sequences were held out. Returns the damping to use.
-double compare_held_out(const Job& job, const Block::Stage& stage, Collected& collected,
-                        std::vector<HeldOutErrors>& errors) {
+// Measures the held-out errors of all linears where sequences were held out; `prepared` has their weights as targets.
+// Returns the damping to use.
+double compare_held_out(const Job& job, const Block::Stage& stage, Collected& collected, PreparedStage& prepared) {
   GptqOptions options = job.gptq;
   const bool chosen_by_data = options.damping == kDampingByData;
   if (chosen_by_data) options.damping = kStandardDamping;
@@ -102,23 +108,21 @@ double compare_held_out(const Job& job, const Block::Stage& stage, Collected& co
   if (!collected.held_out || collected.held_out->tokens == 0 || fit.tokens == 0 || !job.solver->needs_hessian)
     return options.damping;
   std::vector<MatrixView<const float>> weights;
-  for (const Linear& linear : stage.linears) weights.push_back(linear.weight.view());
+  for (const Matrix<float>& weight : prepared.targets) weights.emplace_back(weight.view());
   if (chosen_by_data) options.damping = best_damping(weights, fit, *collected.held_out, job.spec, options);
   PreparedHessian fitted =
       prepare_hessian(std::move(fit), {options.damping, options.order, job.spec.group_width(stage.in())});
   for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
-    errors[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
+    prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
   fit = fitted.release();
   return options.damping;
 }
 
-// The targets of all linears; where they move, with a factor of its own for each range of columns. The drift of
-// `collected` is used up.
-std::vector<Matrix<float>> shifted_targets(const Job& job, const Block::Stage& stage, Collected& collected,
-                                           const PrepareOptions& solving) {
-  std::vector<Matrix<float>> targets;
-  for (const Linear& linear : stage.linears) targets.push_back(linear.weight.clone());
-  if (!collected.input && collected.outputs.empty()) return targets;
+// Moves the targets of all linears away from their weights, with a factor of its own for each range of columns. The
+// drift of `collected` is used up.
+void shift_targets(const Job& job, Collected& collected, const PrepareOptions& solving,
+                   std::vector<Matrix<float>>& targets) {
+  if (!collected.input && collected.outputs.empty()) return;
   for (size_t r = 0; r < collected.ranges.size(); ++r) {
     const ColumnRange& range = collected.ranges[r];
     Hessian& hessian = collected.hessians[r];
@@ -137,7 +141,6 @@ std::vector<Matrix<float>> shifted_targets(const Job& job, const Block::Stage& s
   }
   collected.input.reset();
   collected.outputs.clear();
-  return targets;
 }
 
 }  // namespace
@@ -145,11 +148,12 @@ std::vector<Matrix<float>> shifted_targets(const Job& job, const Block::Stage& s
 PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& stage, Collected& collected) {
   PreparedStage prepared;
   prepared.held_out.resize(stage.linears.size());
-  const double damping = compare_held_out(job, stage, collected, prepared.held_out);
+  for (const Linear& linear : stage.linears) prepared.targets.push_back(original_weight(job, linear));
+  const double damping = compare_held_out(job, stage, collected, prepared);
   if (collected.held_out) collected.hessians.front().add(*collected.held_out);
   collected.held_out.reset();
   const PrepareOptions options{damping, job.gptq.order, job.spec.group_width(stage.in())};
-  prepared.targets = shifted_targets(job, stage, collected, options);
+  shift_targets(job, collected, options, prepared.targets);
   for (size_t i = 0; i < stage.linears.size(); ++i) {
     if (all_finite(prepared.targets[i])) continue;
     throw Error(ErrorKind::kInternal,
@@ -194,7 +198,7 @@ SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear) {
 }
 
 SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear) {
-  SolveOutcome outcome = solve_linear(*job.solver, linear.weight.view(), nullptr, job.spec, job.gptq);
+  SolveOutcome outcome = solve_linear(*job.solver, original_weight(job, linear).view(), nullptr, job.spec, job.gptq);
   LinearRecord record = shape_record(job, layer, linear);
   set_losses(outcome, 1, record);
   return {std::move(record), std::move(outcome.linear)};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "data/windows.h"
 #include "model/block.h"
@@ -14,7 +15,7 @@ namespace hesse {
 // One pass of the calibration tokens through the model.
 struct Stream {
   Matrix<float> h;  // [tokens, hidden] the residual stream in front of the next layer
-  Matrix<float> x;  // [tokens, in] the input of the next stage, while a layer is under way
+  ComputeMatrix x;  // [tokens, in] the input of the next stage, while a layer is under way
 };
 
 // The stream behind the quantized layers, and that of the original model where targets follow it.

@@ -92,6 +92,7 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   expect_problem(usable, "preset", [](auto& o) { o.preset = "quick"; });
   expect_problem(usable, "order", [](auto& o) { o.order = "random"; });
   expect_problem(usable, "on-nonfinite", [](auto& o) { o.on_nonfinite = "ignore"; });
+  for (const char* word : {"", "fp16", "BF16"}) expect_problem(usable, "compute", [=](auto& o) { o.compute = word; });
   for (const int64_t joint : {int64_t{0}, int64_t{65}})
     expect_problem(usable, "joint", [=](auto& o) { o.joint = joint; });
   for (const int64_t n : {int64_t{-1}, int64_t{101}}) expect_problem(usable, "sweeps", [=](auto& o) { o.sweeps = n; });
@@ -169,6 +170,7 @@ TEST(EvalOptions, EachFieldIsChecked) {
   expect_problem(usable, "text", [](auto& o) { o.text = {""}; });
   expect_problem(usable, "window", [](auto& o) { o.window = 1; });
   expect_problem(usable, "windows", [](auto& o) { o.windows = -1; });
+  expect_problem(usable, "compute", [](auto& o) { o.compute = "float32"; });
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
 }
 
@@ -176,6 +178,7 @@ TEST(GenerateOptions, EachFieldIsChecked) {
   const GenerateOptions usable = usable_generate();
   expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
   expect_problem(usable, "max-tokens", [](auto& o) { o.max_tokens = 0; });
+  expect_problem(usable, "compute", [](auto& o) { o.compute = "int8"; });
   for (const double temperature : {-0.1, kNan, kInf}) {
     expect_problem(usable, "temperature", [=](auto& o) { o.temperature = temperature; });
   }
@@ -209,9 +212,9 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 28);
-  EXPECT_EQ(count(EvalOptions()), 6);
-  EXPECT_EQ(count(GenerateOptions()), 6);
+  EXPECT_EQ(count(QuantizeOptions()), 29);
+  EXPECT_EQ(count(EvalOptions()), 7);
+  EXPECT_EQ(count(GenerateOptions()), 7);
   EXPECT_EQ(count(BenchOptions()), 7);
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/dtype.h"
 #include "base/rng.h"
 
 namespace hesse {
@@ -89,6 +90,41 @@ TEST(Target, OutputFormEqualsInputFormWithoutAResidual) {
   const Matrix<float> b = target_by_input(d, weight, options);
   // Sums of 300 float32 products, through a well-conditioned solve.
   for (int64_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data()[i], b.data()[i], 1e-4);
+}
+
+Matrix<uint16_t> rounded(const Matrix<float>& m) {
+  Matrix<uint16_t> bits(m.rows(), m.cols());
+  for (int64_t i = 0; i < m.size(); ++i) bits.data()[i] = float_to_bf16(m.data()[i]);
+  return bits;
+}
+
+// What bfloat16 adds to N is noise: every factor is off by up to 2^-9 of itself, with random signs, so that a sum over
+// the tokens is off by some 2^-9 of its root mean square.
+TEST(Target, DriftOfBfloat16InputsIsThatOfFloatInputsUpToRounding) {
+  Rng rng(kSeed);
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  const Matrix<float> x = random_matrix(rng, kTokens, kIn), moved = random_matrix(rng, kTokens, kIn);
+  const Matrix<float> weight = random_matrix(rng, kOut, kIn);
+  const Matrix<float> h = random_matrix(rng, kTokens, kOut), h_moved = random_matrix(rng, kTokens, kOut);
+  const Matrix<uint16_t> x_bits = rounded(x), moved_bits = rounded(moved), weight_bits = rounded(weight);
+  const ShiftOptions options{.shift = 0.8, .residual = 0.6};
+  InputDrift input(kIn), input_bits(kIn);
+  input.add(x.view(), moved.view());
+  input_bits.add(x_bits.view(), moved_bits.view());
+  OutputDrift output(weight.view(), options), output_bits(weight_bits.view(), options);
+  output.add(x.view(), moved.view(), h.view(), h_moved.view());
+  output_bits.add(x_bits.view(), moved_bits.view(), h.view(), h_moved.view());
+  const auto expect_close = [](const Matrix<double>& a, const Matrix<double>& b) {
+    double errors = 0, squares = 0;
+    for (int64_t i = 0; i < a.size(); ++i) {
+      errors += std::pow(a.data()[i] - b.data()[i], 2);
+      squares += a.data()[i] * a.data()[i];
+    }
+    EXPECT_LE(std::sqrt(errors / squares), 4 * 0x1p-9);
+    EXPECT_GT(errors, 0);
+  };
+  expect_close(input.correction(weight.view(), options), input_bits.correction(weight.view(), options));
+  expect_close(output.correction(), output_bits.correction());
 }
 
 // With W = 0 only the residual is left: the target reproduces a drift that is linear in the input.

@@ -27,6 +27,8 @@ RunRecord small_record() {
   r.simd = "AVX2";
   r.libraries = "oneDNN 2.6";
   r.threads = 2;
+  r.compute = "bf16";
+  r.compute_reason = "native";
   r.calibration_sequences = 128;
   r.calibration_tokens = 65536;
   r.inputs = {{"/home/me/text/a.txt", 1234, "00ff"}};
@@ -105,6 +107,7 @@ const char* const kGolden = R"({
     "strict": false,
     "hessian_memory": 0.0,
     "shard_size": 5.0,
+    "compute": "auto",
     "overwrite": false,
     "threads": 0
   },
@@ -112,7 +115,9 @@ const char* const kGolden = R"({
     "processor": "a processor",
     "simd": "AVX2",
     "libraries": "oneDNN 2.6",
-    "threads": 2
+    "threads": 2,
+    "compute": "bf16",
+    "compute_reason": "native"
   },
   "inputs": [
     {
@@ -281,7 +286,7 @@ TEST(Results, Eval) {
   r.format = "full precision";
   EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
             R"({"schema": "hesse-eval/1", "perplexity": 30.5, "mean_nll": 3.25, "windows": 2, "window": 512, )"
-            R"("predictions": 1022, "seconds": 0.5, "flops": 1e+09, "format": "full precision"})");
+            R"("predictions": 1022, "seconds": 0.5, "flops": 1e+09, "format": "full precision", "compute": "f32"})");
 }
 
 TEST(Results, GenerateWithATokenCutInTheMiddle) {

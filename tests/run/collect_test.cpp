@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "base/dtype.h"
 #include "quant/held_out.h"
 #include "run/random_calibration.h"
 
@@ -44,7 +45,7 @@ TEST(Collect, EveryFifthSequenceIsHeldOut) {
     const Collected collected = collect(c.job, c.stage, c.streams);
     ASSERT_EQ(collected.hessians.size(), 1u);
     ASSERT_TRUE(collected.held_out.has_value());
-    const Matrix<float>& x = c.streams.quantized.x;
+    const Matrix<float>& x = c.streams.quantized.x.f32();
     expect_gram(collected.hessians[0], x, 0, [&](int64_t t) { return !is_held_out(c.sample_of(t)); });
     expect_gram(*collected.held_out, x, 0, [&](int64_t t) { return is_held_out(c.sample_of(t)); });
     EXPECT_EQ(collected.left_out, 0);
@@ -60,7 +61,7 @@ TEST(Collect, FewSequencesAreAllUsed) {
   const Calibration c(rng, kHeldOutEvery - 1, 9, 12);
   const Collected collected = collect(c.job, c.stage, c.streams);
   EXPECT_FALSE(collected.held_out.has_value());
-  expect_gram(collected.hessians.at(0), c.streams.quantized.x, 0, [](int64_t) { return true; });
+  expect_gram(collected.hessians.at(0), c.streams.quantized.x.f32(), 0, [](int64_t) { return true; });
 }
 
 TEST(Collect, AWideStageHasDiagonalBlocks) {
@@ -73,14 +74,15 @@ TEST(Collect, AWideStageHasDiagonalBlocks) {
   EXPECT_FALSE(collected.held_out.has_value());
   for (size_t r = 0; r < 2; ++r) {
     EXPECT_EQ(collected.ranges[r].count, collected.hessians[r].in());
-    expect_gram(collected.hessians[r], c.streams.quantized.x, collected.ranges[r].first, [](int64_t) { return true; });
+    expect_gram(collected.hessians[r], c.streams.quantized.x.f32(), collected.ranges[r].first,
+                [](int64_t) { return true; });
   }
 }
 
 TEST(Collect, UnusableTokensAreLeftOutAndTheFirstIsNamed) {
   Rng rng(test_seed());
   Calibration c(rng, 3, 10, 12);
-  Matrix<float>& x = c.streams.quantized.x;
+  Matrix<float>& x = c.streams.quantized.x.f32();
   x(14, 5) = 0x1p+61f;  // finite, but no sum of squares of it says anything
   x(27, 0) = std::numeric_limits<float>::quiet_NaN();
   const Collected collected = collect(c.job, c.stage, c.streams);
@@ -94,6 +96,34 @@ TEST(Collect, UnusableTokensAreLeftOutAndTheFirstIsNamed) {
   EXPECT_LT(collected.largest_activation, 100);
   for (int64_t i = 0; i < 12; ++i) x(14, i) = x(27, i) = 0;
   expect_gram(collected.hessians.at(0), x, 0, [](int64_t t) { return t != 14 && t != 27; });
+}
+
+// The same tokens in bfloat16: Gram matrix of what is stored, and the same tokens left out.
+TEST(Collect, Bfloat16InputsAreCountedAsTheyAreStored) {
+  SCOPED_TRACE("seed " + std::to_string(test_seed()));
+  Rng rng(test_seed());
+  Calibration c(rng, 6, 10, 12);
+  Matrix<uint16_t> bits(60, 12);
+  Matrix<float> stored(60, 12);
+  float largest = 0;
+  for (int64_t i = 0; i < bits.size(); ++i) {
+    bits.data()[i] = float_to_bf16(c.streams.quantized.x.f32().data()[i]);
+    stored.data()[i] = bf16_to_float(bits.data()[i]);
+    largest = std::max(largest, std::fabs(stored.data()[i]));
+  }
+  bits(14, 5) = 0xFF80;  // -infinity
+  for (int64_t i = 0; i < 12; ++i) stored(14, i) = 0;
+  c.streams.quantized.x = std::move(bits);
+  const Collected collected = collect(c.job, c.stage, c.streams);
+  EXPECT_EQ(collected.left_out, 1);
+  ASSERT_TRUE(collected.first_bad.has_value());
+  EXPECT_EQ(collected.first_bad->sample, 1);
+  EXPECT_EQ(collected.first_bad->token, 4);
+  EXPECT_EQ(collected.first_bad->channel, 5);
+  EXPECT_EQ(collected.first_bad->value, -std::numeric_limits<float>::infinity());
+  EXPECT_LE(collected.largest_activation, largest);
+  const auto kept = [&](int64_t t) { return t != 14 && !is_held_out(c.sample_of(t)); };
+  expect_gram(collected.hessians.at(0), stored, 0, kept);
 }
 
 // Which form the drift takes: of the input, shared, or of the output of the one linear that writes the residual.
@@ -113,7 +143,7 @@ TEST(Collect, DriftFollowsTheOriginalStream) {
   EXPECT_FALSE(by_output.input.has_value());
   ASSERT_EQ(by_output.outputs.size(), 1u);
   // Without a residual both are W sum (x - x~) x~^T.
-  const Matrix<double> a = by_input.input->correction(c.stage.linears[0].weight.view(), c.job.gptq.targets);
+  const Matrix<double> a = by_input.input->correction(c.stage.linears[0].weight.f32().view(), c.job.gptq.targets);
   const Matrix<double>& b = by_output.outputs[0].correction();
   for (int64_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a.data()[i], b.data()[i], 1e-3);
 }

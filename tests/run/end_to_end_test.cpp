@@ -38,6 +38,7 @@ class EndToEnd : public testing::Test {
     o.calibration = {(kDemo / "calibration.txt").string()};
     o.samples = 8;
     o.length = 64;
+    o.compute = "f32";  // the same on every processor
     return o;
   }
   bool nothing_left_behind() const { return fs::is_empty(folder_); }
@@ -77,11 +78,11 @@ TEST_F(EndToEnd, ReportedLossesAreThoseOfTheWrittenFile) {
   Matrix<float> h = model.embed({windows.ids.data(), static_cast<size_t>(windows.ids.size())});
   for (int64_t layer = 0; layer < 2; ++layer) {
     Block block = model.block(layer);
-    Matrix<float> x(h.rows(), block.stages().front().in());
+    ComputeMatrix x(block.compute(), h.rows(), block.stages().front().in());
     block.begin(h.view(), x.view());
     for (size_t s = 0; s < block.stages().size(); ++s) {
       for (const Linear& linear : block.stages()[s].linears) {
-        const double expected = loss_from_file(x, original.source->linear(linear.name), linear.weight);
+        const double expected = loss_from_file(x.f32(), original.source->linear(linear.name), linear.weight.f32());
         const double reported = records.at(linear.name)->loss * 64;  // samples squared
         // The Gram products are float32 over 512 tokens: 512 eps of sums that cancel by the ratio of energy to loss.
         const double slack = 512 * 0x1p-24 / std::max(1e-6, records.at(linear.name)->relative_error);
@@ -89,7 +90,7 @@ TEST_F(EndToEnd, ReportedLossesAreThoseOfTheWrittenFile) {
         EXPECT_LT(records.at(linear.name)->relative_error, records.at(linear.name)->rtn_relative_error) << linear.name;
       }
       const bool last = s + 1 == block.stages().size();
-      Matrix<float> next(last ? 0 : h.rows(), last ? 0 : block.stages()[s + 1].in());
+      ComputeMatrix next(block.compute(), last ? 0 : h.rows(), last ? 0 : block.stages()[s + 1].in());
       block.finish(static_cast<int64_t>(s), batch, x.view(), h.view(), next.view());
       x = std::move(next);
     }
@@ -216,6 +217,61 @@ TEST_F(EndToEnd, KlDivergenceGrowsAsBitsShrink) {
   }
 }
 
+// Rounding the inputs of the products to bfloat16 moves every loss a little and the result hardly.
+TEST_F(EndToEnd, Bf16IsCloseToFloat32) {
+  QuantizeOptions o = options("f32");
+  o.samples = 32;
+  const RunRecord exact = quantize(o, quiet_);
+  EXPECT_EQ(exact.compute, "f32");
+  o.output = (folder_ / "bf16").string();
+  o.compute = "bf16";
+  const RunRecord rounded = quantize(o, quiet_);
+  EXPECT_EQ(rounded.compute, "bf16");
+  EXPECT_EQ(rounded.compute_reason, "asked");
+  EXPECT_EQ(rounded.fallbacks(), 0);
+  ASSERT_EQ(rounded.linears.size(), exact.linears.size());
+  for (size_t i = 0; i < exact.linears.size(); ++i) {
+    const LinearRecord& a = exact.linears[i];
+    const LinearRecord& b = rounded.linears[i];
+    EXPECT_NEAR(b.relative_error, a.relative_error, 0.1 * a.relative_error) << a.name;
+    EXPECT_NE(b.relative_error, a.relative_error) << a.name;
+    EXPECT_LT(b.relative_error, b.rtn_relative_error) << a.name;
+  }
+  EvalOptions e;
+  e.text = {(kDemo / "heldout.txt").string()};
+  e.window = 128;
+  e.windows = 8;
+  e.against = kDemo.string();
+  const auto kl = [&](const std::string& model) {
+    e.model = model;
+    return evaluate(e, quiet_).against->kl;
+  };
+  const double expected = kl((folder_ / "f32").string());
+  EXPECT_NEAR(kl(o.output), expected, 0.2 * expected);
+}
+
+TEST_F(EndToEnd, EvaluationAndGenerationRunInBf16) {
+  EvalOptions e;
+  e.model = kDemo.string();
+  e.text = {(kDemo / "heldout.txt").string()};
+  e.window = 64;
+  e.windows = 8;
+  const EvalResult exact = evaluate(e, quiet_);
+  EXPECT_EQ(exact.compute, "f32");
+  e.compute = "bf16";
+  const EvalResult rounded = evaluate(e, quiet_);
+  EXPECT_EQ(rounded.compute, "bf16");
+  EXPECT_NE(rounded.mean_nll, exact.mean_nll);
+  EXPECT_NEAR(rounded.mean_nll, exact.mean_nll, 0.01);
+  GenerateOptions g;
+  g.model = kDemo.string();
+  g.prompt = "The database server";
+  g.max_tokens = 4;
+  g.temperature = 0;
+  g.compute = "bf16";
+  EXPECT_FALSE(generate(g, quiet_).text.empty());
+}
+
 class StopAfter : public Listener {
  public:
   explicit StopAfter(int linears) : left_(linears) {}
@@ -253,6 +309,7 @@ TEST_F(EndToEnd, GenerationIsTheSameForTheSameSeed) {
   GenerateOptions o;
   o.model = kDemo.string();
   o.prompt = "The database server";
+  o.compute = "f32";
   o.max_tokens = 12;
   o.seed = 5;
   const GenerateResult a = generate(o, quiet_);

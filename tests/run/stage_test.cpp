@@ -18,14 +18,15 @@ constexpr int64_t kCount = 6, kLength = 15, kIn = 44;
 
 // N [out, in] = shift W sum (x - x~) x~^T + residual sum (h - h~) x~^T
 Matrix<double> drift_of(const Calibration& c, const ShiftOptions& options) {
-  const Matrix<float>& w = c.stage.linears[0].weight;
+  const Matrix<float>& w = c.stage.linears[0].weight.f32();
+  const Matrix<float>& original = c.streams.original->x.f32();
+  const Matrix<float>& quantized = c.streams.quantized.x.f32();
   Matrix<double> n = Matrix<double>::zeros(w.rows(), w.cols());
   for (int64_t t = 0; t < kCount * kLength; ++t) {
     for (int64_t o = 0; o < w.rows(); ++o) {
       double y = options.residual * (double{c.streams.original->h(t, o)} - c.streams.quantized.h(t, o));
-      for (int64_t i = 0; i < kIn; ++i)
-        y += options.shift * w(o, i) * (double{c.streams.original->x(t, i)} - c.streams.quantized.x(t, i));
-      for (int64_t i = 0; i < kIn; ++i) n(o, i) += y * c.streams.quantized.x(t, i);
+      for (int64_t i = 0; i < kIn; ++i) y += options.shift * w(o, i) * (double{original(t, i)} - quantized(t, i));
+      for (int64_t i = 0; i < kIn; ++i) n(o, i) += y * quantized(t, i);
     }
   }
   return n;
@@ -38,7 +39,7 @@ void expect_targets(Calibration& c) {
   const std::vector<ColumnRange> ranges = collected.ranges;
   const PreparedStage prepared = prepare_stage(c.job, 0, c.stage, collected);
   const Matrix<double> n = drift_of(c, c.job.gptq.targets);
-  const Matrix<float>& w = c.stage.linears[0].weight;
+  const Matrix<float>& w = c.stage.linears[0].weight.f32();
   ASSERT_EQ(prepared.hessians.size(), ranges.size());
   for (size_t r = 0; r < ranges.size(); ++r) {
     const PreparedHessian& hessian = prepared.hessians[r];
@@ -90,7 +91,7 @@ TEST(Stage, WithoutASecondStreamTheTargetsAreTheWeights) {
   c.job.solver = &solver("gptq");
   Collected collected = collect(c.job, c.stage, c.streams);
   const PreparedStage prepared = prepare_stage(c.job, 0, c.stage, collected);
-  const Matrix<float>& w = c.stage.linears[0].weight;
+  const Matrix<float>& w = c.stage.linears[0].weight.f32();
   for (int64_t i = 0; i < w.size(); ++i) ASSERT_EQ(prepared.targets.at(0).data()[i], w.data()[i]);
 }
 

@@ -86,6 +86,7 @@ class Troubled : public testing::Test {
     o.calibration = {(kDemo / "calibration.txt").string()};
     o.samples = 8;
     o.length = 64;
+    o.compute = "f32";
     o.joint = 4;  // what is tested here does not depend on the last per cent
     o.sweeps = 1;
     o.overwrite = true;

@@ -54,7 +54,10 @@ void RateMeter::solver(const LinearSpec& spec, const GptqOptions& asked, int64_t
     rates.target = 2 * static_cast<double>(rows * in) * static_cast<double>(in) /
                    seconds_of([&] { shifted_target(weight.view(), correction.view(), prepared); });
   }
+  // The cubic part is one factorization, at about the rate of the triangular solves: from widths that take a
+  // millisecond, noise would be carried to widths that take an hour.
   rates.prepare = Growth::through(2, prepare[0], prepare[1]);
+  rates.prepare.high = std::min(rates.prepare.high, 1 / rates.target);
   rates.solve = Growth::through(1, solve[0], solve[1]);
 }
 

@@ -80,6 +80,13 @@ class ComputeMatrix {
     }
   }
 
+  // As Matrix::in_memory_of. Memory of the other type is given back.
+  static ComputeMatrix in_memory_of(ComputeMatrix old, ComputeType type, int64_t rows, int64_t cols) {
+    if (old.type() != type) old = ComputeMatrix();
+    if (type == ComputeType::kF32) return Matrix<float>::in_memory_of(take<float>(old), rows, cols);
+    return Matrix<uint16_t>::in_memory_of(take<uint16_t>(old), rows, cols);
+  }
+
   ComputeType type() const { return matrix_.index() == 0 ? ComputeType::kF32 : ComputeType::kBF16; }
   int64_t rows() const { return view().rows; }
   int64_t cols() const { return view().cols; }
@@ -95,6 +102,11 @@ class ComputeMatrix {
   const Matrix<float>& f32() const { return std::get<0>(matrix_); }
 
  private:
+  template <class T>
+  static Matrix<T> take(ComputeMatrix& from) {
+    auto* matrix = std::get_if<Matrix<T>>(&from.matrix_);
+    return matrix != nullptr ? std::move(*matrix) : Matrix<T>();
+  }
   std::variant<Matrix<float>, Matrix<uint16_t>> matrix_;
 };
 

@@ -46,10 +46,20 @@ class Matrix {
  public:
   Matrix() = default;
   // Elements are not initialised.
-  Matrix(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {
+  Matrix(int64_t rows, int64_t cols) : rows_(rows), cols_(cols), capacity_(rows * cols) {
     if (rows * cols > 0) {
       data_.reset(static_cast<T*>(allocate_bytes(rows * cols * static_cast<int64_t>(sizeof(T)))));
     }
+  }
+  // In the memory of `old` where that is large enough, else in its place. Elements are not initialised.
+  static Matrix in_memory_of(Matrix old, int64_t rows, int64_t cols) {
+    if (rows * cols > old.capacity_) {
+      old = Matrix();
+      return Matrix(rows, cols);
+    }
+    old.rows_ = rows;
+    old.cols_ = cols;
+    return old;
   }
   static Matrix zeros(int64_t rows, int64_t cols) {
     Matrix m(rows, cols);
@@ -86,6 +96,7 @@ class Matrix {
   };
   int64_t rows_ = 0;
   int64_t cols_ = 0;
+  int64_t capacity_ = 0;  // elements there is memory for
   std::unique_ptr<T, Free> data_;
 };
 

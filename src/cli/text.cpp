@@ -165,7 +165,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 }
 
 std::string fact(std::string_view key, std::string_view value) {
-  return fmt::format("{:<{}}{}\n", key, kKeyColumn, value);
+  return fmt::format("{:<{}} {}\n", key, kKeyColumn - 1, value);
 }
 
 }  // namespace hesse

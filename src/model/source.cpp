@@ -122,6 +122,7 @@ ComputeMatrix CheckpointSource::linear_as(ComputeType type, std::string_view mod
       store_row(values, weight.view(), row);
     }
   });
+  checkpoint_.release(view);
   return weight;
 }
 

@@ -73,7 +73,9 @@ double forward_seconds(const ModelConfig& c, const StageShape& stage, const Quan
 double hessian_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
   const double tokens = real(size.tokens());
   const int64_t in = stage.in(), out = stage.linears.front().out;
-  double seconds = tokens * real(in) * real(in) / rate_near(rates.gram, in, in);
+  double seconds = 0;
+  for (const ColumnRange& block : hessian_blocks(stage, size))
+    seconds += tokens * real(block.count) * real(block.count) / rate_near(rates.gram, block.count, block.count);
   double floats = 2 * real(in);
   const DriftSum drift = drift_sum(stage, size);
   if (drift != DriftSum::kNone) floats += 4 * real(in);  // the original's peaks and the difference
@@ -87,31 +89,39 @@ double hessian_seconds(const StageShape& stage, const QuantizeSize& size, const 
 
 bool holds_out(const QuantizeSize& size) { return size.sequences >= kSequencesForHeldOut; }
 
-// A factor for the solve, one for every held-out sample, one for the targets.
+// A cost that grows with the width, of all diagonal blocks of a Hessian.
+double seconds_of_blocks(const StageShape& stage, const QuantizeSize& size, const Growth& cost) {
+  double seconds = 0;
+  for (const ColumnRange& block : hessian_blocks(stage, size)) seconds += cost.seconds(block.count);
+  return seconds;
+}
+
+// A factor for the solve, one for every held-out sample, one for the targets. Nothing is held out where H is cut.
 double factor_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
-  const int64_t in = stage.in();
   const DriftSum drift = drift_sum(stage, size);
   const double linears = real(static_cast<int64_t>(stage.linears.size()));
-  double seconds = rates.prepare.seconds(in);
-  if (holds_out(size)) {
-    const double sample = rates.prepare.seconds(in) + linears * rates.held_out_share * rates.solve.seconds(in);
+  const std::vector<ColumnRange> blocks = hessian_blocks(stage, size);
+  const double prepare = seconds_of_blocks(stage, size, rates.prepare);
+  double seconds = prepare;
+  if (holds_out(size) && blocks.size() == 1) {
+    const double sample = prepare + linears * rates.held_out_share * rates.solve.seconds(stage.in());
     seconds += real(1 + size.trials) * sample;
   }
   if (drift == DriftSum::kNone) return seconds;
   // Two triangular solves are one product's worth; with the drift of the input a product stands before them.
   const double products = drift == DriftSum::kInput ? 2 : 1;
-  return seconds + rates.prepare.seconds(in) + products * 2 * stage_weights(stage) * real(in) / rates.target;
+  return seconds + prepare + products * 2 * stage_weights(stage) * real(blocks.front().count) / rates.target;
 }
 
 // Every thread takes kSolverRows rows at a time.
-double solve_seconds(const StageShape& stage, const MachineRates& rates) {
+double solve_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
   double rounds = 0;
   for (const LinearShape& linear : stage.linears) {
     const double tiles = real(ceil_div(linear.out, kSolverRows));
     // The last round of many is partly idle; of a few tiles each thread has one or none.
     rounds += std::max(1.0, real(ceil_div(static_cast<int64_t>(tiles), rates.threads)));
   }
-  return rounds * rates.solve.seconds(stage.in());
+  return rounds * seconds_of_blocks(stage, size, rates.solve);
 }
 
 LayerSeconds layer_seconds(const ModelConfig& config, int64_t layer, const QuantizeSize& size,
@@ -126,7 +136,7 @@ LayerSeconds layer_seconds(const ModelConfig& config, int64_t layer, const Quant
     }
     s.hessian = hessian_seconds(stage, size, rates);
     s.factor = factor_seconds(stage, size, rates);
-    s.solve = solve_seconds(stage, rates);
+    s.solve = solve_seconds(stage, size, rates);
     seconds.read += s.weights * real(size.streams()) * (kBytesInFile + kFloat) / rates.fresh_bytes;
     seconds.stages.push_back(s);
   }

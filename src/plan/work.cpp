@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "quant/spec.h"
+
 namespace hesse {
 namespace {
 
@@ -18,13 +20,16 @@ void add_stage(const StageShape& stage, const QuantizeSize& size, Work& work) {
   const double in = real(stage.in());
   const double weights = stage_weights(stage);
   work.linears += 2 * tokens * weights * real(size.streams());
-  work.hessian += in * in * tokens;
-  if (!size.solves) return;
+  for (const ColumnRange& block : hessian_blocks(stage, size)) {
+    const double width = real(block.count);
+    work.hessian += width * width * tokens;
+    if (!size.solves) continue;
+    work.factor += width * width * width / 3;
+    work.solve += weights / in * width * width;
+  }
   const DriftSum drift = drift_sum(stage, size);
   if (drift == DriftSum::kInput) work.cross += 2 * in * in * tokens;
   if (drift == DriftSum::kOutput) work.cross += 2 * weights * tokens;
-  work.factor += in * in * in / 3;
-  work.solve += weights * in;
 }
 
 }  // namespace
@@ -38,6 +43,11 @@ double stage_weights(const StageShape& stage) {
   double weights = 0;
   for (const LinearShape& linear : stage.linears) weights += real(linear.out) * real(linear.in);
   return weights;
+}
+
+std::vector<ColumnRange> hessian_blocks(const StageShape& stage, const QuantizeSize& size) {
+  const LinearSpec spec{.group_size = size.group_size};
+  return split_columns(stage.in(), spec.group_width(stage.in()), size.hessian_bytes);
 }
 
 DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size) {

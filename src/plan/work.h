@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <vector>
 
 #include "hesse/types.h"
 #include "model/block.h"
 #include "model/config.h"
+#include "plan/split_columns.h"
 #include "quant/options.h"
 
 namespace hesse {
@@ -17,7 +20,10 @@ struct QuantizeSize {
   int64_t length = 0;     // tokens of each
   bool solves = true;     // with a solver that factors Hessians
   ShiftOptions targets = {};
-  int64_t trials = 0;  // values of the damping that are tried on held-out text before one is taken
+  int64_t group_size = 128;  // -1: a whole row
+  int64_t hessian_bytes =
+      std::numeric_limits<int64_t>::max();  // of one stage at most; wider ones are cut (split_columns)
+  int64_t trials = 0;                       // values of the damping that are tried on held-out text before one is taken
   int64_t tokens() const { return sequences * length; }
   // The second one is the original model's.
   int64_t streams() const { return solves && targets.any() ? 2 : 1; }
@@ -38,6 +44,9 @@ enum class DriftSum {
   kOutput,  // [out, in], of the one linear that writes into the residual stream
 };
 DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size);
+
+// The diagonal blocks of its Hessian.
+std::vector<ColumnRange> hessian_blocks(const StageShape& stage, const QuantizeSize& size);
 
 // Weights of the linears of a stage, biases not counted.
 double stage_weights(const StageShape& stage);

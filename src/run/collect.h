@@ -7,22 +7,13 @@
 #include <vector>
 
 #include "model/block.h"
+#include "plan/split_columns.h"
 #include "quant/hessian.h"
 #include "quant/target.h"
 #include "run/job.h"
 #include "run/streams.h"
 
 namespace hesse {
-
-// Inputs [first, first + count) of a stage, and their own block of H. Nearly always there is one range for all; a stage
-// too wide for the memory has several, and what lies outside of the diagonal blocks counts as zero.
-struct ColumnRange {
-  int64_t first = 0;
-  int64_t count = 0;
-};
-
-// As few ranges as have room, each a multiple of `group_width` but the last: H and its factor share 8 bytes an element.
-std::vector<ColumnRange> split_columns(int64_t in, int64_t group_width, int64_t memory_bytes);
 
 // A token where something is not finite, and so everything behind it in its sequence.
 struct BadToken {

@@ -98,6 +98,8 @@ QuantizeSize size_of(const Job& job) {
           .length = job.windows ? job.windows->length() : 0,
           .solves = job.solver->needs_hessian,
           .targets = job.gptq.targets,
+          .group_size = job.options.group_size,
+          .hessian_bytes = job.hessian_memory_bytes,
           .trials = job.gptq.damping == kDampingByData ? std::ssize(kDampings) : 0};
 }
 

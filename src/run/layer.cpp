@@ -58,7 +58,7 @@ class LayerRun {
 
  private:
   void begin(const Block& block, Stream& stream) {
-    stream.x = ComputeMatrix(block_.compute(), stream.h.rows(), block_.stages().front().in());
+    replace_x(stream, next_x(stream, 0));
     clock_.time("forward", [&] { block.begin(stream.h.view(), stream.x.view()); });
   }
 
@@ -105,7 +105,7 @@ class LayerRun {
 
   void finish(const Block& block, size_t stage, Stream& stream, std::vector<float>* peaks) {
     const bool last = stage + 1 == block_.stages().size();
-    ComputeMatrix next(block_.compute(), last ? 0 : stream.h.rows(), last ? 0 : block_.stages()[stage + 1].in());
+    ComputeMatrix next = last ? ComputeMatrix() : next_x(stream, stage + 1);
     clock_.time("forward", [&] {
       for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
         batch.output_peaks = peaks;
@@ -114,7 +114,17 @@ class LayerRun {
                      last ? ComputeView() : rows(next));
       });
     });
-    stream.x = std::move(next);
+    if (!last) replace_x(stream, std::move(next));
+  }
+
+  // Room for the input of `stage`.
+  ComputeMatrix next_x(Stream& stream, size_t stage) {
+    return ComputeMatrix::in_memory_of(std::exchange(stream.spare, {}), block_.compute(), stream.h.rows(),
+                                       block_.stages()[stage].in());
+  }
+  static void replace_x(Stream& stream, ComputeMatrix x) {
+    stream.spare = std::move(stream.x);
+    stream.x = std::move(x);
   }
 
   const Job& job_;

@@ -16,6 +16,8 @@ namespace hesse {
 struct Stream {
   Matrix<float> h;  // [tokens, hidden] the residual stream in front of the next layer
   ComputeMatrix x;  // [tokens, in] the input of the next stage, while a layer is under way
+  ComputeMatrix spare =
+      {};  // memory of the x before, for the next one: new pages cost more than what is written into them
 };
 
 // The stream behind the quantized layers, and that of the original model where targets follow it.

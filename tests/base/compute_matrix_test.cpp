@@ -57,5 +57,24 @@ TEST(ComputeMatrix, TheOtherTypeIsAnInternalError) {
   EXPECT_THROW(example(ComputeType::kBF16).view().f32(), Error);
 }
 
+TEST(ComputeMatrix, TakesOverMemoryThatIsLargeEnough) {
+  for (const ComputeType type : {ComputeType::kF32, ComputeType::kBF16}) {
+    ComputeMatrix m(type, 6, 8);
+    const void* memory = m.view().data;
+    m = ComputeMatrix::in_memory_of(std::move(m), type, 3, 5);
+    EXPECT_EQ(m.view().data, memory);
+    EXPECT_EQ(m.view().stride, 5);
+    m = ComputeMatrix::in_memory_of(std::move(m), type, 8, 6);  // what it had at first is remembered
+    EXPECT_EQ(m.view().data, memory);
+    EXPECT_EQ(m.rows(), 8);
+    m = ComputeMatrix::in_memory_of(std::move(m), type, 7, 7);
+    EXPECT_EQ(m.size(), 49);
+    const ComputeType other = type == ComputeType::kF32 ? ComputeType::kBF16 : ComputeType::kF32;
+    m = ComputeMatrix::in_memory_of(std::move(m), other, 1, 2);
+    EXPECT_EQ(m.type(), other);
+    m.view().row_range(0, 1);
+  }
+}
+
 }  // namespace
 }  // namespace hesse

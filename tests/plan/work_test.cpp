@@ -67,6 +67,16 @@ TEST(Work, WhatIsNotAskedForIsNotCounted) {
   expect_equal(quantize_work(tiny_config(), {}), Work{});
 }
 
+// Inputs of 8 channels in groups of 4: blocks of 4 where 8 x 8 doubles do not fit; 12 channels make three of them.
+TEST(Work, OfAHessianThatIsCutTheBlocksCount) {
+  const Work cut = quantize_work(tiny_config(), {.sequences = 2, .length = 3, .group_size = 4, .hessian_bytes = 511});
+  EXPECT_DOUBLE_EQ(cut.hessian, 6 * (3 * 2 * 16 + 3 * 16));
+  EXPECT_DOUBLE_EQ(cut.factor, (3 * 2 + 3) * 64 / 3.0);
+  EXPECT_DOUBLE_EQ(cut.solve, 4 * (64 + 64 + 64 + 192 + 96 - 64 + 64));
+  const Work rows = quantize_work(tiny_config(), {.sequences = 2, .length = 3, .group_size = -1, .hessian_bytes = 511});
+  EXPECT_DOUBLE_EQ(rows.hessian, 6 * (3 * 64 + 144)) << "a group that is a row cannot be cut";
+}
+
 TEST(Work, IsLinearInSequencesAndLayers) {
   ModelConfig config = tiny_config();
   const QuantizeSize size{.sequences = 7, .length = 33};

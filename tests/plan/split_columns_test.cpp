@@ -1,4 +1,6 @@
 // A Hessian that does not fit the memory is cut into diagonal blocks.
+#include "plan/split_columns.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,7 +8,6 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "run/collect.h"
 
 namespace hesse {
 namespace {

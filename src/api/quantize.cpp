@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 constexpr const char* kRecordFile = "hesse-run.json";
 
 InputFile hash_file(const fs::path& path) {
-  constexpr int64_t kPiece = int64_t{64} << 20;
+  constexpr int64_t kPiece = int64_t{8} << 20;  // mapped at a time
   const MappedFile file(path);
   Sha256 hash;
   for (int64_t first = 0; first < file.size(); first += kPiece) {

@@ -30,7 +30,8 @@ MatrixView<const float> columns(MatrixView<const float> m, int64_t first, int64_
 
 template <class Body>
 void for_each_chunk(int64_t rows, Body body) {
-  for (int64_t first = 0; first < rows; first += kGramChunkRows) body(first, std::min(kGramChunkRows, rows - first));
+  const int64_t chunk = ceil_div(rows, std::max<int64_t>(1, ceil_div(rows, kGramChunkRows)));  // all alike
+  for (int64_t first = 0; first < rows; first += chunk) body(first, std::min(chunk, rows - first));
 }
 
 // a[t, m]^T * b[t, n] in float32.

@@ -152,7 +152,7 @@ int64_t batch_rows(const QuantizeSize& size) {
 
 int64_t gram_rows(const QuantizeSize& size) {
   const int64_t rows = std::min(kTokensTogether, batch_rows(size));
-  return holds_out(size) ? std::min(rows, 2 * size.length) : rows;
+  return holds_out(size) ? std::min(rows, (kSequencesForHeldOut - 1) * size.length) : rows;
 }
 
 double LayerSeconds::total() const {

@@ -49,7 +49,8 @@ class Collector {
   }
 
   Collected run() {
-    for_each_batch(*job_.windows, [&](const Batch& batch, int64_t first) { add(batch, first); });
+    const int64_t count = job_.windows->count();
+    for (int64_t first = 0; first < count; first += together()) add(first, std::min(together(), count - first));
     return std::move(result_);
   }
 
@@ -65,40 +66,56 @@ class Collector {
     return batch;
   }
 
-  void add(const Batch& batch, int64_t first) {
-    // Whole sequences are held out, so that neighbours of a token do not betray it.
-    for (int64_t s = 0; s < batch.sequences; ++s) {
-      const int64_t sample = first / batch.length + s;
-      const bool held = result_.held_out && sample % kHeldOutEvery == kHeldOutEvery - 1;
-      if (held) add_rows(first + s * batch.length, batch.length, true);
-    }
-    if (!result_.held_out) return add_rows(first, batch.rows(), false);
-    for (int64_t s = 0; s < batch.sequences;) {
-      int64_t end = s;
-      while (end < batch.sequences && (first / batch.length + end) % kHeldOutEvery != kHeldOutEvery - 1) ++end;
-      if (end > s) add_rows(first + s * batch.length, (end - s) * batch.length, false);
-      s = end + 1;
-    }
+  // Sequences at a time: as many as bring kBatchRows of rows that are not held out, where they are short enough.
+  int64_t together() const {
+    const int64_t length = job_.windows->length();
+    const int64_t between = (kHeldOutEvery - 1) * length;  // rows from one that is held out to the next
+    if (between > kBatchRows) return std::max<int64_t>(1, kBatchRows / length);
+    return kHeldOutEvery * (kBatchRows / between);
   }
 
-  void add_rows(int64_t first, int64_t count, bool held_out) {
-    BatchRows batch = rows_of(first, count);
-    leave_out_unusable(batch, first);
-    if (batch.x.rows == 0) return;
-    if (held_out) {
-      result_.held_out->add(batch.x);
-    } else {
-      for (size_t r = 0; r < result_.ranges.size(); ++r) {
-        const ColumnRange range = result_.ranges[r];
-        result_.hessians[r].add(batch.x.block(0, range.first, batch.x.rows, range.count));
-      }
-    }
+  // Whole sequences are held out, so that neighbours of a token do not betray it.
+  bool is_held_out(int64_t row) const {
+    return result_.held_out && row / job_.windows->length() % kHeldOutEvery == kHeldOutEvery - 1;
+  }
+
+  void add(int64_t first_sequence, int64_t sequences) {
+    const int64_t first = first_sequence * job_.windows->length();
+    BatchRows batch = rows_of(first, sequences * job_.windows->length());
+    const std::vector<int64_t> good = usable_rows(batch, first);
+    result_.left_out += batch.x.rows - std::ssize(good);
+    if (good.empty()) return;
+    if (std::ssize(good) < batch.x.rows) batch.keep_only(good);
+    std::vector<int64_t> fit, held_out;  // of the rows that were kept
+    for (int64_t r = 0; r < std::ssize(good); ++r)
+      (is_held_out(first + good[static_cast<size_t>(r)]) ? held_out : fit).push_back(r);
+    add_to_hessians(batch.x, fit, held_out);
     if (result_.input) result_.input->add(batch.original_x, batch.x);
     for (OutputDrift& output : result_.outputs)
       output.add(batch.original_x, batch.x, batch.original_h.f32(), batch.h.f32());
   }
 
-  void leave_out_unusable(BatchRows& batch, int64_t first) {
+  void add_to_hessians(ConstComputeView x, const std::vector<int64_t>& fit, const std::vector<int64_t>& held_out) {
+    ComputeMatrix copy;
+    if (!held_out.empty()) result_.held_out->add(some_rows(x, held_out, copy));
+    if (fit.empty()) return;
+    const ConstComputeView rows = some_rows(x, fit, copy);
+    for (size_t r = 0; r < result_.ranges.size(); ++r) {
+      const ColumnRange range = result_.ranges[r];
+      result_.hessians[r].add(rows.block(0, range.first, rows.rows, range.count));
+    }
+  }
+
+  // The rows `rows`, in rising order, of x: in place where they lie together, else in `copy`.
+  static ConstComputeView some_rows(ConstComputeView x, const std::vector<int64_t>& rows, ComputeMatrix& copy) {
+    const int64_t count = std::ssize(rows);
+    if (rows.back() - rows.front() + 1 == count) return x.row_range(rows.front(), count);
+    copy = copy_rows(x, rows);
+    return std::as_const(copy).view();
+  }
+
+  // What is wrong with the others is noted.
+  std::vector<int64_t> usable_rows(const BatchRows& batch, int64_t first) {
     std::vector<float> peaks = row_peaks(batch.x);
     const std::vector<float> quantized = peaks;
     for (const ConstComputeView* view : {&batch.original_x, &batch.h, &batch.original_h}) {
@@ -115,8 +132,7 @@ class Collector {
         result_.first_bad = describe(batch, static_cast<int64_t>(r), first);
       }
     }
-    result_.left_out += batch.x.rows - static_cast<int64_t>(good.size());
-    if (static_cast<int64_t>(good.size()) < batch.x.rows) batch.keep_only(good);
+    return good;
   }
 
   BadToken describe(const BatchRows& batch, int64_t row, int64_t first) const {

@@ -26,10 +26,11 @@ struct Streams {
   std::optional<Stream> original;
 };
 
+constexpr int64_t kBatchRows = 2048;  // tokens that go through the linears together
+
 // Calls body(batch, first row) for consecutive groups of whole sequences.
 template <class Body>
 void for_each_batch(const Windows& windows, Body body) {
-  constexpr int64_t kBatchRows = 2048;  // tokens that go through the linears together
   const int64_t together = std::max<int64_t>(1, kBatchRows / windows.length());
   for (int64_t first = 0; first < windows.count(); first += together) {
     const Batch batch{.sequences = std::min(together, windows.count() - first), .length = windows.length()};

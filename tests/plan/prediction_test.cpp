@@ -103,7 +103,8 @@ TEST(Prediction, RowsThatGoTogether) {
   EXPECT_EQ(batch_rows({.sequences = 64, .length = 512}), 2048);
   EXPECT_EQ(batch_rows({.sequences = 2, .length = 512}), 1024);
   EXPECT_EQ(batch_rows({.sequences = 2, .length = 4096}), 4096);
-  EXPECT_EQ(gram_rows({.sequences = 64, .length = 512}), 1024);
+  EXPECT_EQ(gram_rows({.sequences = 64, .length = 512}), 2048);
+  EXPECT_EQ(gram_rows({.sequences = 64, .length = 128}), 512);
   EXPECT_EQ(gram_rows({.sequences = 4, .length = 512}), 2048);
   EXPECT_EQ(gram_rows({.sequences = 64, .length = 4096}), 2048);
 }

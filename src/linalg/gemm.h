@@ -15,6 +15,9 @@ enum class Output { kSet, kAdd };  // c = ..., or c += ...
 // c[m, n] = a[m, k] * b[n, k]^T: a linear, with b as its weight [out, in].
 void gemm_nt(ConstComputeView a, ConstComputeView b, MatrixView<float> c, Output output);
 
+// c[m, n] = a[m, k] * b[k, n], k > 0.
+void gemm_nn(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c);
+
 // c[m, n] += a[k, m]^T * b[k, n] in float64. On one thread when called from inside parallel_for.
 void gemm_tn_add(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c);
 

@@ -71,6 +71,17 @@ void gemm_nt(ConstComputeView a, ConstComputeView b, MatrixView<float> c, Output
           "gemm_nt");
 }
 
+void gemm_nn(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c) {
+  if (a.cols != b.rows || a.rows != c.rows || b.cols != c.cols) {
+    throw Error(ErrorKind::kInternal, fmt::format("[gemm_nn] [{}, {}] x [{}, {}] into [{}, {}]", a.rows, a.cols, b.rows,
+                                                  b.cols, c.rows, c.cols));
+  }
+  if (c.rows == 0 || c.cols == 0) return;
+  require(
+      dnnl_sgemm('N', 'N', a.rows, b.cols, a.cols, 1.0f, a.data, a.stride, b.data, b.stride, 0.0f, c.data, c.stride),
+      "gemm_nn");
+}
+
 namespace {
 
 // The columns of x cut into panels [rows, kGramBlock], one behind the other, each contiguous: sgemm reads them without

@@ -1,6 +1,7 @@
 #include "quant/hessian.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -130,6 +131,86 @@ double quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {
     sums[static_cast<size_t>(tile)] = quadratic_form(h, transposed.view());
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+namespace {
+
+// Columns [first, first + cols) of H on and below the diagonal, from row `first` on, times 2^-exponent: what stands
+// below the diagonal twice, above it 0, so that E H E^T is the sum over the columns of (E panel) * E.
+Matrix<float> folded_panel(const SymmetricView& h, int64_t first, int64_t cols, int exponent) {
+  constexpr int64_t kRows = 64;
+  const int64_t rows = static_cast<int64_t>(h.diagonal.size()) - first;
+  const double unit = std::ldexp(1.0, -exponent);
+  Matrix<float> panel(rows, cols);
+  parallel_for(ceil_div(rows, kRows), [&](int64_t tile) {
+    for (int64_t r = tile * kRows; r < std::min(rows, tile * kRows + kRows); ++r) {
+      const double* from = h.lower.row(first + r) + first;
+      float* to = panel.row(r);
+      const int64_t below = std::min(r, cols);
+      for (int64_t c = 0; c < below; ++c) to[c] = static_cast<float>(2 * unit * from[c]);
+      std::fill(to + below, to + cols, 0.0f);
+      if (r < cols) to[r] = static_cast<float>(unit * h.diagonal[static_cast<size_t>(first + r)]);
+    }
+  });
+  return panel;
+}
+
+// sum of a * b
+double dot(MatrixView<const float> a, MatrixView<const float> b) {
+  std::vector<double> sums(static_cast<size_t>(a.rows), 0.0);
+  parallel_for(a.rows, [&](int64_t r) {
+    double& sum = sums[static_cast<size_t>(r)];
+    for (int64_t c = 0; c < a.cols; ++c) sum += static_cast<double>(a(r, c)) * static_cast<double>(b(r, c));
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// sum over the rows of (sum over i of |e_i| H_ii^1/2)^2
+double bound_of_terms(MatrixView<const float> error, const SymmetricView& h) {
+  std::vector<double> sums(static_cast<size_t>(error.rows), 0.0);
+  std::vector<double> sizes(h.diagonal);
+  for (double& size : sizes) size = std::sqrt(std::max(size, 0.0));
+  parallel_for(error.rows, [&](int64_t r) {
+    double sum = 0;
+    for (int64_t c = 0; c < error.cols; ++c)
+      sum += std::abs(static_cast<double>(error(r, c))) * sizes[static_cast<size_t>(c)];
+    sums[static_cast<size_t>(r)] = sum * sum;
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// Neither so large nor so small, nor so unlike each other, that a product of two would leave float32.
+bool is_ordinary(MatrixView<const float> error, const SymmetricView& h) {
+  constexpr double kSpread = 0x1p+40;
+  const double largest = *std::max_element(h.diagonal.begin(), h.diagonal.end());
+  if (!std::isfinite(largest)) return false;
+  for (const double d : h.diagonal) {
+    if (d != 0 && !(d * kSpread >= largest)) return false;
+  }
+  const std::vector<float> peaks = row_peaks(error);
+  return std::all_of(peaks.begin(), peaks.end(), [&](float peak) {
+    return peak == 0 || (static_cast<double>(peak) * kSpread >= 1 && static_cast<double>(peak) <= kSpread);
+  });
+}
+
+}  // namespace
+
+double quick_quadratic_loss(MatrixView<const float> error, const SymmetricView& h) {
+  if (!is_ordinary(error, h)) return quadratic_loss(error, h);
+  constexpr int64_t kColumns = 256;
+  int exponent = 0;
+  std::frexp(*std::max_element(h.diagonal.begin(), h.diagonal.end()), &exponent);
+  double sum = 0;
+  for (int64_t first = 0; first < error.cols; first += kColumns) {
+    const int64_t cols = std::min(kColumns, error.cols - first);
+    const Matrix<float> panel = folded_panel(h, first, cols, exponent);
+    Matrix<float> product(error.rows, cols);
+    gemm_nn(error.block(0, first, error.rows, error.cols - first), panel.view(), product.view());
+    sum += dot(product.view(), error.block(0, first, error.rows, cols));
+  }
+  sum = std::ldexp(sum, exponent);
+  const bool good = std::isfinite(sum) && sum >= kQuickLossLeast * bound_of_terms(error, h);
+  return good ? sum : quadratic_loss(error, h);
 }
 
 }  // namespace hesse

@@ -48,4 +48,10 @@ void add_product(const SymmetricView& h, int64_t first_row, int64_t first_column
 // tr(E H E^T) for E [out, in], in float64.
 double quadratic_loss(MatrixView<const float> error, const SymmetricView& h);
 
+// The same from float32 products, several times as fast and good to half a per cent: in float64 where float32 does not
+// reach, or where the terms cancel to less than kQuickLossLeast of (sum over i of |e_i| H_ii^1/2)^2, which bounds the
+// sum of their magnitudes; rounding moves it by about 1e-7 of that. Not for use inside parallel_for.
+constexpr double kQuickLossLeast = 2e-5;
+double quick_quadratic_loss(MatrixView<const float> error, const SymmetricView& h);
+
 }  // namespace hesse

@@ -94,9 +94,12 @@ void measure(MatrixView<const float> weight, const PreparedHessian& prepared, co
              SolveOutcome& outcome) {
   const SymmetricView h = prepared.h();
   outcome.loss = quadratic_loss(error_of(weight, outcome.linear).view(), h);
-  outcome.energy = quadratic_loss(weight, h);
-  const QuantizedLinear rounded = solve_rtn(weight, nullptr, spec, kPlainRounding);
-  outcome.rtn_loss = quadratic_loss(error_of(weight, rounded).view(), h);
+  outcome.energy = quick_quadratic_loss(weight, h);
+  const Matrix<float> rounding_error = error_of(weight, solve_rtn(weight, nullptr, spec, kPlainRounding));
+  outcome.rtn_loss = quick_quadratic_loss(rounding_error.view(), h);
+  // Which of the two is less is decided in float64 where it is not plain.
+  constexpr double kPlain = 0.5;
+  if (!(outcome.loss < kPlain * outcome.rtn_loss)) outcome.rtn_loss = quadratic_loss(rounding_error.view(), h);
 }
 
 // The best of two ways of rounding, where the answer of a solver is worse than the plain one.

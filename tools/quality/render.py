@@ -15,6 +15,7 @@ import argparse
 import difflib
 import math
 import re
+import statistics
 import sys
 from pathlib import Path
 from statistics import fmean, median
@@ -129,7 +130,7 @@ def conditions(cells: Cells) -> str:
     texts = ", ".join(first["text"])
     return (
         f"{first['windows']} windows of 512 tokens of {texts}, original perplexity "
-        f"{first['perplexity_original']:.3f}; {max(line['calibration_tokens'] for line in measured):,} calibration tokens; "
+        f"{first['perplexity_original']:.3f}; {statistics.mode(line['calibration_tokens'] for line in measured if line['calibration_tokens']):,} calibration tokens; "
         f"{'; '.join(cells.distinct('processor'))}, {' and '.join(str(n) for n in cells.distinct('threads'))} threads."
     )
 

@@ -13,7 +13,6 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kBatchRows = 2048;                // tokens that go through the linears together
 constexpr int64_t kLogitBytes = int64_t{64} << 20;  // of one piece of the head's output
 
 using Ids = MatrixView<const int32_t>;  // [windows, length]

@@ -53,6 +53,8 @@ struct KvCache {
   int64_t length = 0;    // tokens in use
 };
 
+constexpr int64_t kBatchRows = 2048;  // tokens that go through the linears together, as many whole sequences as fit
+
 // Rows of the activations: `sequences` of `length` tokens one after the other.
 struct Batch {
   int64_t sequences = 1;

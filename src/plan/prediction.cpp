@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "model/block.h"
+#include "quant/held_out.h"
 
 namespace hesse {
 namespace {
 
-constexpr double kFloat = 4;                 // bytes
-constexpr int64_t kTokensTogether = 2048;    // as in run/streams.h and in the chunks of add_gram
-constexpr int64_t kSequencesForHeldOut = 5;  // with fewer none is held out (quant/held_out.h)
+constexpr double kFloat = 4;  // bytes
 
 double real(int64_t value) { return static_cast<double>(value); }
 
@@ -87,7 +87,7 @@ double hessian_seconds(const StageShape& stage, const QuantizeSize& size, const 
   return seconds + tokens * kFloat * floats / rates.copy_bytes;
 }
 
-bool holds_out(const QuantizeSize& size) { return size.sequences >= kSequencesForHeldOut; }
+bool holds_out(const QuantizeSize& size) { return size.sequences >= kHeldOutEvery; }
 
 // A cost that grows with the width, of all diagonal blocks of a Hessian.
 double seconds_of_blocks(const StageShape& stage, const QuantizeSize& size, const Growth& cost) {
@@ -146,13 +146,13 @@ LayerSeconds layer_seconds(const ModelConfig& config, int64_t layer, const Quant
 }  // namespace
 
 int64_t batch_rows(const QuantizeSize& size) {
-  const int64_t together = std::max<int64_t>(1, kTokensTogether / size.length);
+  const int64_t together = std::max<int64_t>(1, kBatchRows / size.length);
   return std::min(together, size.sequences) * size.length;
 }
 
 int64_t gram_rows(const QuantizeSize& size) {
-  const int64_t rows = std::min(kTokensTogether, batch_rows(size));
-  return holds_out(size) ? std::min(rows, (kSequencesForHeldOut - 1) * size.length) : rows;
+  const int64_t rows = std::min(kBatchRows, batch_rows(size));
+  return holds_out(size) ? std::min(rows, (kHeldOutEvery - 1) * size.length) : rows;
 }
 
 double LayerSeconds::total() const {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "quant/gptq.h"
+
 namespace hesse {
 
 // Of products with a weight or sum of [out, in]; FLOP/s as plan/work.h counts them.
@@ -29,9 +31,6 @@ struct Growth {
   };
   static Growth through(int power, const Point& first, const Point& second);
 };
-
-// Rows of a linear that the solver gives to a thread at a time (quant/gptq.cpp, quant/descent.cpp).
-constexpr int64_t kSolverRows = 64;
 
 struct MachineRates {
   int threads = 1;

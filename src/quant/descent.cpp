@@ -14,13 +14,14 @@
 #include "base/threads.h"
 #include "kernels/feedback_kernel.h"
 #include "linalg/factor.h"
+#include "quant/gptq.h"
 #include "quant/grid.h"
 #include "quant/group_solver.h"
 
 namespace hesse {
 namespace {
 
-constexpr int64_t kTileRows = 64;
+constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
 constexpr int kSweepsSolvedAgain = 2;  // later sweeps find next to nothing by it (docs/DECISIONS.md, "Descent")
 static_assert(kTileRows % kFeedbackLanes == 0);

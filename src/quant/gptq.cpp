@@ -27,7 +27,7 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kTileRows = 64;
+constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
 static_assert(kTileRows % kFeedbackLanes == 0);
 

@@ -26,8 +26,6 @@ struct Streams {
   std::optional<Stream> original;
 };
 
-constexpr int64_t kBatchRows = 2048;  // tokens that go through the linears together
-
 // Calls body(batch, first row) for consecutive groups of whole sequences.
 template <class Body>
 void for_each_batch(const Windows& windows, Body body) {

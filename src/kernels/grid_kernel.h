@@ -5,11 +5,20 @@
 
 namespace hesse {
 
-// sum over i of importance[i] * (w[i] - q(w[i]))^2 with q(w) = scale * (clamp(round(w / scale) + zero, 0, top) - zero),
-// halves to even. w finite, scale not 0. Sums in float32 lanes: good to about n * 1e-7 relative, enough to rank grids.
-float grid_error(const float* w, const float* importance, int64_t n, float scale, float zero, float top);
+struct GridCandidates {
+  const float* scale;  // [count], none of them 0
+  const float* zero;   // [count]
+  int64_t count;
+};
+
+// error[c] = sum over i of importance[i] * (w[i] - q(w[i]))^2 with q(w) = scale * (clamp(round(w / scale) + zero, 0,
+// top) - zero), halves to even, on grid c. w [n] finite. Sums in float32, 256 elements at a time: good to about
+// (256 + n / 256) * 1e-7 relative, enough to rank grids.
+void grid_errors(const float* w, const float* importance, int64_t n, const GridCandidates& grids, float top,
+                 float* error);
 namespace scalar {
-float grid_error(const float* w, const float* importance, int64_t n, float scale, float zero, float top);
+void grid_errors(const float* w, const float* importance, int64_t n, const GridCandidates& grids, float top,
+                 float* error);
 }
 
 }  // namespace hesse

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "kernels/feedback_kernel.h"
 #include "linalg/factor.h"
 #include "quant/gptq.h"
+#include "quant/gradient.h"
 #include "quant/grid.h"
 #include "quant/group_solver.h"
 
@@ -24,6 +26,8 @@ namespace {
 constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
 constexpr int kSweepsSolvedAgain = 2;  // later sweeps find next to nothing by it (docs/DECISIONS.md, "Descent")
+// Tiles that are worked on side by side, group by group: what they read of H is made once for all of them.
+constexpr int64_t kTilesTogether = 32;
 static_assert(kTileRows % kFeedbackLanes == 0);
 
 // A group of the file, and the factor of its own Hessian where it is to be solved again.
@@ -69,38 +73,38 @@ std::vector<Group> groups_of(const SymmetricView& h, const LinearSpec& spec) {
 
 class TileDescent {
  public:
-  TileDescent(MatrixView<const float> weight, const SymmetricView& h, const GptqOptions& options,
-              QuantizedLinear& linear, int64_t first_row)
+  TileDescent(MatrixView<const float> weight, const SymmetricView& h, const std::vector<double>& units,
+              const GptqOptions& options, QuantizedLinear& linear, int64_t first_row)
       : h_(h),
         linear_(linear),
         solver_(linear.spec, options),
         first_row_(first_row),
-        rows_(std::min(kTileRows, weight.rows - first_row)),
-        value_(Matrix<double>::zeros(weight.cols, kTileRows)),
-        gradient_(Matrix<double>::zeros(weight.cols, kTileRows)) {
-    Matrix<double> error = Matrix<double>::zeros(weight.cols, kTileRows);
+        weight_(weight.row_range(first_row, std::min(kTileRows, weight.rows - first_row))),
+        rows_(weight_.rows),
+        gradient_(weight_, units) {}
+
+  // The part that the errors of the group have in p.
+  void begin(const Group& group, const GradientPanel& panel) {
+    read_values(group);
+    Matrix<double> error = Matrix<double>::zeros(group.width, kTileRows);
     for (int64_t row = 0; row < rows_; ++row) {
-      for (int64_t i = 0; i < weight.cols; ++i) {
-        const int64_t g = linear.group_of[static_cast<size_t>(i)];
-        value_(i, row) = static_cast<double>(linear.scales(g, first_row + row)) * steps_of(g, i, row);
-        error(i, row) = static_cast<double>(weight(first_row + row, i)) - value_(i, row);
-      }
+      for (int64_t k = 0; k < group.width; ++k)
+        error(k, row) = static_cast<double>(weight_(row, group.first + k)) - value_(k, row);
     }
-    add_product(h_, 0, 0, error.view(), gradient_.view());
+    gradient_.add(panel, error.view());
   }
 
-  void sweep(const std::vector<Group>& groups, bool again) {
-    for (const Group& group : groups) {
-      change_ = Matrix<double>::zeros(group.width, kTileRows);
-      local_ = Matrix<double>(group.width, kTileRows);
-      std::copy_n(gradient_.row(group.first), local_.size(), local_.data());
-      changed_ = false;
-      if (again && !group.block.empty()) solve_again(group);
-      move_scales(group);
-      for (int64_t first = 0; first < group.width; first += kBlockColumns)
-        move_codes(group, first, std::min(kBlockColumns, group.width - first));
-      if (changed_) add_product(h_, 0, group.first, change_.view(), gradient_.view());
-    }
+  void improve(const Group& group, const GradientPanel& panel, bool again) {
+    read_values(group);
+    local_ = Matrix<double>::zeros(group.width, kTileRows);
+    gradient_.read(group.first, local_.view());
+    change_ = Matrix<double>::zeros(group.width, kTileRows);
+    changed_ = false;
+    if (again && !group.block.empty()) solve_again(group);
+    move_scales(group);
+    for (int64_t first = 0; first < group.width; first += kBlockColumns)
+      move_codes(group, first, std::min(kBlockColumns, group.width - first));
+    if (changed_) gradient_.add(panel, change_.view());
   }
 
  private:
@@ -108,10 +112,18 @@ class TileDescent {
   int steps_of(int64_t group, int64_t column, int64_t row) const {
     return linear_.codes(first_row_ + row, column) - linear_.zeros(group, first_row_ + row);
   }
-  void store_code(int64_t group, int64_t column, int64_t row) {
-    const double steps = value_(column, row) / static_cast<double>(scale_of(group, row));
-    linear_.codes(first_row_ + row, column) =
-        to_code(std::nearbyint(steps) + linear_.zeros(group, first_row_ + row), linear_.spec.max_code());
+  void read_values(const Group& group) {
+    value_ = Matrix<double>::zeros(group.width, kTileRows);
+    for (int64_t row = 0; row < rows_; ++row) {
+      const double scale = static_cast<double>(scale_of(group.index, row));
+      for (int64_t k = 0; k < group.width; ++k) value_(k, row) = scale * steps_of(group.index, group.first + k, row);
+    }
+  }
+  // Of column `k` of the group.
+  void store_code(const Group& group, int64_t k, int64_t row) {
+    const double steps = value_(k, row) / static_cast<double>(scale_of(group.index, row));
+    linear_.codes(first_row_ + row, group.first + k) =
+        to_code(std::nearbyint(steps) + linear_.zeros(group.index, first_row_ + row), linear_.spec.max_code());
   }
 
   // change [count, rows] of the error of the group's columns from `first` on.
@@ -119,7 +131,7 @@ class TileDescent {
     const double* from = change.data();
     if (std::all_of(from, from + change.size(), [](double c) { return c == 0; })) return;
     changed_ = true;
-    double* value = value_.row(group.first + first);
+    double* value = value_.row(first);
     double* total = change_.row(first);
     for (int64_t i = 0; i < change.size(); ++i) {
       value[i] -= from[i];
@@ -132,8 +144,7 @@ class TileDescent {
     Matrix<double> move = local_.clone();  // t - q = H_gg^-1 p
     solve_columns(group.factor.view(), move.view());
     Matrix<double> free(group.width, kTileRows), miss(group.width, kTileRows);  // t, t - q of the new codes
-    const double* value = value_.row(group.first);
-    for (int64_t i = 0; i < free.size(); ++i) free.data()[i] = value[i] + move.data()[i];
+    for (int64_t i = 0; i < free.size(); ++i) free.data()[i] = value_.data()[i] + move.data()[i];
     const auto choices =
         solver_.solve(group.block.front(), {rows_, free.view(), MatrixView<const double>(), free.view()}, miss.view());
     Matrix<double> change = Matrix<double>::zeros(group.width, kTileRows);
@@ -148,7 +159,7 @@ class TileDescent {
     }
     apply(group, 0, change);
     for (int64_t row = 0; row < rows_; ++row) {
-      for (int64_t k = 0; k < group.width; ++k) store_code(group.index, group.first + k, row);
+      for (int64_t k = 0; k < group.width; ++k) store_code(group, k, row);
     }
   }
 
@@ -195,7 +206,7 @@ class TileDescent {
                                          .stride = count,
                                          .width = count,
                                          .lanes = kTileRows,
-                                         .w = value_.row(column),
+                                         .w = value_.row(first),
                                          .f = local_.row(first),
                                          .scale = scale.data(),
                                          .zero = zero.data(),
@@ -205,7 +216,7 @@ class TileDescent {
                                          .loss = nullptr});
     apply(group, first, change);
     for (int64_t row = 0; row < rows_; ++row) {
-      for (int64_t i = column; i < column + count; ++i) store_code(group.index, i, row);
+      for (int64_t k = first; k < first + count; ++k) store_code(group, k, row);
     }
   }
 
@@ -213,11 +224,13 @@ class TileDescent {
   QuantizedLinear& linear_;
   GroupSolver solver_;
   int64_t first_row_;
+  MatrixView<const float> weight_;  // [rows, in]
   int64_t rows_;
-  Matrix<double> value_;     // [in, rows] q
-  Matrix<double> gradient_;  // [in, rows] p, as it was when the present group began
-  Matrix<double> local_;     // [width, rows] p of the present group
-  Matrix<double> change_;    // [width, rows] of e, since the present group began
+  TileGradient gradient_;  // p, as it was when the present group began
+  // Of the present group:
+  Matrix<double> value_;   // [width, rows] q
+  Matrix<double> local_;   // [width, rows] p
+  Matrix<double> change_;  // [width, rows] of e, since it began
   bool changed_ = false;
 };
 
@@ -230,10 +243,27 @@ void descend(MatrixView<const float> weight, const PreparedHessian& prepared, co
   SymmetricView h = prepared.h();
   for (double& value : h.diagonal) value += prepared.lambda;
   const std::vector<Group> groups = groups_of(h, linear.spec);
-  parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
-    TileDescent descent(weight, h, options, linear, tile * kTileRows);
-    for (int sweep = 0; sweep < options.sweeps; ++sweep) descent.sweep(groups, sweep < kSweepsSolvedAgain);
-  });
+  const GradientPanels panels(h);
+  const int64_t tiles = ceil_div(weight.rows, kTileRows);
+  const int64_t together = std::max<int64_t>(kTilesTogether, 2 * threads());
+  for (int64_t first = 0; first < tiles; first += together) {
+    std::vector<std::unique_ptr<TileDescent>> batch(static_cast<size_t>(std::min(together, tiles - first)));
+    const auto for_each_tile = [&](const auto& body) {
+      parallel_for(std::ssize(batch), [&](int64_t t) { body(batch[static_cast<size_t>(t)], first + t); });
+    };
+    for_each_tile([&](auto& tile, int64_t number) {
+      tile = std::make_unique<TileDescent>(weight, h, panels.units(), options, linear, number * kTileRows);
+    });
+    for (int sweep = -1; sweep < options.sweeps; ++sweep) {
+      for (const Group& group : groups) {
+        const GradientPanel panel = panels.panel(group.first, group.width);
+        for_each_tile([&](auto& tile, int64_t) {
+          if (sweep < 0) return tile->begin(group, panel);
+          tile->improve(group, panel, sweep < kSweepsSolvedAgain);
+        });
+      }
+    }
+  }
 }
 
 }  // namespace hesse

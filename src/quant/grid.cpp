@@ -1,8 +1,10 @@
 #include "quant/grid.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "base/dtype.h"
 #include "base/threads.h"
@@ -21,13 +23,11 @@ float shrink_factor(int index) {
   return kLargestFactor - (kLargestFactor - kSmallestFactor) * static_cast<float>(index) / (kCandidates - 1);
 }
 
-// One group of one row, and the best grids seen for it.
+// The grids to try for one group of one row.
 class GroupSearch {
  public:
-  GroupSearch(std::span<const float> weight, std::span<const float> importance, const LinearSpec& spec,
-              std::span<RankedGrid> best)
-      : weight_(weight), importance_(importance), spec_(spec), best_(best) {
-    std::fill(best.begin(), best.end(), RankedGrid{});
+  GroupSearch(std::span<const float> weight, std::span<const float> importance, const LinearSpec& spec)
+      : weight_(weight), importance_(importance), spec_(spec) {
     const auto [low, high] = std::minmax_element(weight.begin(), weight.end());
     low_ = std::min(0.0f, *low);
     high_ = std::max(0.0f, *high);
@@ -38,10 +38,11 @@ class GroupSearch {
     const float steps = static_cast<float>(spec_.max_code());
     const float zero = static_cast<float>(spec_.symmetric_zero());
     // AutoGPTQ's min/max grid: 2 * max|w| / (2^bits - 1).
-    if (options.search == ScaleSearch::kMinMax || reach == 0) return judge(2 * reach / steps, spec_.symmetric_zero());
-    for (int i = 0; i < kCandidates; ++i) judge_signs(shrink_factor(i) * 2 * reach / steps, options);
-    judge_signs(reach / zero, options);
-    judge_signs(reach / (zero - 1), options);
+    if (options.search == ScaleSearch::kMinMax || reach == 0)
+      return add(storable_scale(2 * reach / steps), spec_.symmetric_zero());
+    for (int i = 0; i < kCandidates; ++i) add_signs(shrink_factor(i) * 2 * reach / steps, options);
+    add_signs(reach / zero, options);
+    add_signs(reach / (zero - 1), options);
   }
 
   void asymmetric(const GridOptions& options) {
@@ -51,10 +52,23 @@ class GroupSearch {
     fit(range);
   }
 
+  void rank(std::span<RankedGrid> best) const {
+    std::array<float, std::tuple_size_v<decltype(scale_)>> error;
+    grid_errors(weight_.data(), importance_.data(), std::ssize(weight_),
+                {scale_.data(), zero_.data(), static_cast<int64_t>(count_)}, static_cast<float>(spec_.max_code()),
+                error.data());
+    std::fill(best.begin(), best.end(), RankedGrid{});
+    for (size_t i = 0; i < count_; ++i) {
+      const bool finite = std::isfinite(error[i]);
+      insert({scale_[i], static_cast<int>(zero_[i]), finite ? error[i] : std::numeric_limits<float>::max()}, best);
+    }
+  }
+
  private:
-  void judge_signs(float scale, const GridOptions& options) {
-    judge(scale, spec_.symmetric_zero());
-    if (options.negative_scales) judge(-scale, spec_.symmetric_zero());
+  void add_signs(float exact_scale, const GridOptions& options) {
+    const float scale = storable_scale(exact_scale);
+    add(scale, spec_.symmetric_zero());
+    if (options.negative_scales) add(-scale, spec_.symmetric_zero());
   }
 
   // A zero point of 0 breaks readers of the format: with only positive weights it is 1, and one step fewer is left.
@@ -63,32 +77,32 @@ class GroupSearch {
     const float scale = storable_scale(range / static_cast<float>(steps));
     const float place = std::nearbyint(-low_ * (range / std::max(high_ - low_, 1e-30f)) / scale);
     const int zero = place < static_cast<float>(steps) ? static_cast<int>(place) : steps;  // it may be beyond all ints
-    judge(zero < 1 ? range / static_cast<float>(steps - 1) : scale, std::max(zero, 1));
+    add(zero < 1 ? storable_scale(range / static_cast<float>(steps - 1)) : scale, std::max(zero, 1));
   }
 
-  void judge(float exact_scale, int zero) {
-    const float scale = storable_scale(exact_scale);
-    const float error = grid_error(weight_.data(), importance_.data(), static_cast<int64_t>(weight_.size()), scale,
-                                   static_cast<float>(zero), static_cast<float>(spec_.max_code()));
-    insert({scale, zero, std::isfinite(error) ? error : std::numeric_limits<float>::max()});
+  void add(float scale, int zero) {
+    scale_[count_] = scale;
+    zero_[count_++] = static_cast<float>(zero);
   }
 
-  // Keeps `best_` sorted; the earlier of equal candidates stays in front, and twins (roundings to one half) come once.
-  void insert(const RankedGrid& candidate) {
-    size_t at = best_.size();
-    while (at > 0 && (best_[at - 1].error < 0 || candidate.error < best_[at - 1].error)) --at;
-    if (at == best_.size()) return;
-    if (at > 0 && best_[at - 1].scale == candidate.scale && best_[at - 1].zero == candidate.zero) return;
-    std::move_backward(best_.begin() + static_cast<int64_t>(at), best_.end() - 1, best_.end());
-    best_[at] = candidate;
+  // Keeps `best` sorted; the earlier of equal candidates stays in front, and twins (roundings to one half) come once.
+  static void insert(const RankedGrid& candidate, std::span<RankedGrid> best) {
+    size_t at = best.size();
+    while (at > 0 && (best[at - 1].error < 0 || candidate.error < best[at - 1].error)) --at;
+    if (at == best.size()) return;
+    if (at > 0 && best[at - 1].scale == candidate.scale && best[at - 1].zero == candidate.zero) return;
+    std::move_backward(best.begin() + static_cast<int64_t>(at), best.end() - 1, best.end());
+    best[at] = candidate;
   }
 
   std::span<const float> weight_;
   std::span<const float> importance_;
   const LinearSpec& spec_;
-  std::span<RankedGrid> best_;
   float low_ = 0;
   float high_ = 0;
+  std::array<float, 2 * (kCandidates + 2)> scale_;
+  std::array<float, 2 * (kCandidates + 2)> zero_;
+  size_t count_ = 0;
 };
 
 }  // namespace
@@ -101,8 +115,9 @@ float storable_scale(float scale) {
 
 void best_grids(std::span<const float> weight, std::span<const float> importance, const LinearSpec& spec,
                 const GridOptions& options, std::span<RankedGrid> best) {
-  GroupSearch search(weight, importance, spec, best);
+  GroupSearch search(weight, importance, spec);
   spec.symmetric ? search.symmetric(options) : search.asymmetric(options);
+  search.rank(best);
 }
 
 Grid find_grid(MatrixView<const float> weight, std::span<const float> importance, const LinearSpec& spec,

@@ -62,15 +62,15 @@ void GroupSolver::put_row(const GroupBlock& block, const GroupRows& rows, int64_
   for (int64_t k = 0; k < block.width(); ++k) largest = std::max(largest, std::abs(rows.t(k, row)));
   int exponent = 0;
   std::frexp(largest, &exponent);
-  const auto small = [](double value, int shift) { return static_cast<float>(std::ldexp(value, -shift)); };
+  const double unit = std::ldexp(1.0, -exponent), unit_of_feedback = std::ldexp(1.0, -exponent - block.exponent);
   for (int64_t k = 0; k < block.width(); ++k) {
     const size_t at = static_cast<size_t>(k * slots + slot);
-    w_[at] = small(rows.w(k, row), exponent);
-    f_[at] = rows.f.data != nullptr ? small(rows.f(k, row), exponent + block.exponent) : 0.0f;
+    w_[at] = static_cast<float>(rows.w(k, row) * unit);
+    f_[at] = rows.f.data != nullptr ? static_cast<float>(rows.f(k, row) * unit_of_feedback) : 0.0f;
   }
   for (int64_t lane = slot * copies_; lane < (slot + 1) * copies_; ++lane) {
     const RankedGrid& grid = candidates_[static_cast<size_t>(lane)];
-    scale_[static_cast<size_t>(lane)] = small(static_cast<double>(grid.scale), exponent);
+    scale_[static_cast<size_t>(lane)] = static_cast<float>(static_cast<double>(grid.scale) * unit);
     zero_[static_cast<size_t>(lane)] = static_cast<float>(grid.zero);
   }
 }

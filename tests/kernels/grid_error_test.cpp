@@ -40,15 +40,24 @@ TEST_P(GridError, EqualsItsTwinAndTheExactSum) {
       const Row w(n, offset, rng);
       Row importance(n, kOffsets - 1 - offset, rng);
       for (float& value : importance.storage) value = std::fabs(value);
-      const float scale = static_cast<float>((rng.below(2) == 0 ? -1 : 1) * (0.01 + 0.5 * rng.uniform()));
-      const float top = static_cast<float>((2 << rng.below(8)) - 1), zero = std::ceil(top / 2);
-      SCOPED_TRACE("n " + std::to_string(n) + ", scale " + std::to_string(scale) + ", top " + std::to_string(top));
-      const Exact exact = exact_error(w, importance, scale, zero, top);
-      const float twin = scalar::grid_error(w.data(), importance.data(), n, scale, zero, top);
-      const float simd = grid_error(w.data(), importance.data(), n, scale, zero, top);
-      EXPECT_WITHIN(twin, exact.sum, exact.slack);
-      EXPECT_WITHIN(simd, exact.sum, exact.slack);
-      EXPECT_WITHIN(simd, twin, 2 * exact.slack);
+      const float top = static_cast<float>((2 << rng.below(8)) - 1);
+      const int64_t grids = static_cast<int64_t>(rng.below(40));
+      Row scale(grids, offset, rng), zero(grids, offset, rng), twin(grids, offset, 0.0f), simd(grids, offset, 0.0f);
+      for (int64_t g = 0; g < grids; ++g) {
+        scale[g] = static_cast<float>((rng.below(2) == 0 ? -1 : 1) * (0.01 + 0.5 * rng.uniform()));
+        zero[g] = static_cast<float>(rng.below(static_cast<uint64_t>(top) + 1));
+      }
+      const GridCandidates candidates{scale.data(), zero.data(), grids};
+      scalar::grid_errors(w.data(), importance.data(), n, candidates, top, twin.data());
+      grid_errors(w.data(), importance.data(), n, candidates, top, simd.data());
+      for (int64_t g = 0; g < grids; ++g) {
+        SCOPED_TRACE("n " + std::to_string(n) + ", scale " + std::to_string(scale[g]) + ", zero " +
+                     std::to_string(zero[g]) + ", top " + std::to_string(top));
+        const Exact exact = exact_error(w, importance, scale[g], zero[g], top);
+        EXPECT_WITHIN(twin[g], exact.sum, exact.slack);
+        EXPECT_WITHIN(simd[g], exact.sum, exact.slack);
+        EXPECT_WITHIN(simd[g], twin[g], 2 * exact.slack);
+      }
     }
   }
 }
@@ -56,15 +65,21 @@ TEST_P(GridError, EqualsItsTwinAndTheExactSum) {
 // Values on the grid cost nothing, halves go to the even step, and beyond the ends it is the distance to the end.
 TEST_P(GridError, KnownValues) {
   const Row ones(37, 3, 1.0f);
-  for (auto* kernel : {grid_error, scalar::grid_error}) {
+  for (auto* kernel : {grid_errors, scalar::grid_errors}) {
+    const auto error = [&](const Row& w, float scale) {
+      const float zero = 8;
+      float sum = -1;
+      kernel(w.data(), ones.data(), 37, {&scale, &zero, 1}, 15, &sum);
+      return sum;
+    };
     for (const float sign : {1.0f, -1.0f}) {
       Row w(37, 1, 0.0f);
       for (int64_t i = 0; i < 37; ++i) w[i] = sign * 0.25f * static_cast<float>(i % 16 - 8);
-      EXPECT_EQ(kernel(w.data(), ones.data(), 37, sign * 0.25f, 8, 15), 0.0f);
+      EXPECT_EQ(error(w, sign * 0.25f), 0.0f);
       w[36] = sign * 0.25f * 9;  // two steps above 7
-      EXPECT_EQ(kernel(w.data(), ones.data(), 37, sign * 0.25f, 8, 15), 0.25f);
+      EXPECT_EQ(error(w, sign * 0.25f), 0.25f);
       w[36] = sign * 0.25f * 2.5f;
-      EXPECT_EQ(kernel(w.data(), ones.data(), 37, sign * 0.25f, 8, 15), 0.125f * 0.125f);
+      EXPECT_EQ(error(w, sign * 0.25f), 0.125f * 0.125f);
     }
   }
 }

@@ -173,8 +173,22 @@ const std::vector<Kernel> kKernels = {
      [](Arena& a, int64_t n) {
        return n == 0 ? Results{} : Results{kl_divergence(a.at<float>(0), a.at<float>(1), n)};
      }},
-    {"grid_error", two_rows,
-     [](Arena& a, int64_t n) { return Results{grid_error(a.at<float>(0), a.at<float>(1), n, 0.1f, 8, 15)}; }},
+    {"grid_errors of some weights", two_rows,
+     [](Arena& a, int64_t n) {
+       const float scale = 0.1f, zero = 8;
+       float error = 0;
+       grid_errors(a.at<float>(0), a.at<float>(1), n, {&scale, &zero, 1}, 15, &error);
+       return Results{error};
+     }},
+    {"grid_errors on some grids",
+     [](int64_t n) {
+       return std::vector<Operand>{{kFloat, n}, {kFloat, n}, {kFloat, n, true}};
+     },
+     [](Arena& a, int64_t n) {
+       const float w[] = {0.5f, -0.25f}, importance[] = {1, 2};
+       grid_errors(w, importance, 2, {a.at<float>(0), a.at<float>(1), n}, 15, a.at<float>(2));
+       return Results{};
+     }},
     {"feedback_block",
      [](int64_t n) {
        const Operand matrix{kDouble, kWidth * n};

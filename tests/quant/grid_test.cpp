@@ -145,21 +145,5 @@ TEST(Grid, WeightsBeyondTheGridUseTheirSideOfIt) {
   }
 }
 
-// SIMD against the scalar twin; both round half to even, but 1 / scale may turn a near-tie the other way, which changes
-// the error by less than scale^2 * 1e-6 there.
-TEST(GridKernel, EqualsItsScalarTwin) {
-  Rng rng(kSeed);
-  for (const int64_t n : {0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 128, 1000}) {
-    const Matrix<float> w = random_matrix(rng, 1, n + 1);
-    Matrix<float> importance(1, n + 1);
-    for (int64_t i = 0; i <= n; ++i) importance(0, i) = static_cast<float>(rng.uniform());
-    for (const float scale : {0.01f, -0.02f, 0.003f}) {
-      const float a = grid_error(w.data() + 1, importance.data() + 1, n, scale, 8, 15);
-      const float b = scalar::grid_error(w.data() + 1, importance.data() + 1, n, scale, 8, 15);
-      EXPECT_NEAR(a, b, 1e-6f * static_cast<float>(n + 1) * (b + scale * scale)) << n;
-    }
-  }
-}
-
 }  // namespace
 }  // namespace hesse

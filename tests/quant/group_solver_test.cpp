@@ -178,8 +178,11 @@ void expect_scales_from_free_values(const Matrix<float>& weight, const PreparedH
         importance.push_back(static_cast<float>(r(k, k) * r(k, k)));
       }
       const auto judge = [&](float scale, int zero) {
-        return scalar::grid_error(free.data(), importance.data(), width, scale, static_cast<float>(zero),
-                                  static_cast<float>(spec.max_code()));
+        const float place = static_cast<float>(zero);
+        float sum = 0;
+        scalar::grid_errors(free.data(), importance.data(), width, {&scale, &place, 1},
+                            static_cast<float>(spec.max_code()), &sum);
+        return sum;
       };
       RankedGrid best;
       best_grids(free, importance, spec, {}, {&best, 1});

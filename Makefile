@@ -11,8 +11,11 @@ BENCH_ARGS ?= --benchmark_min_time=0.1
 RELEASE = build/release
 TOOL = $(RELEASE)/hesse
 
+# Seconds for each reader; 0: until something is found.
+FUZZ_SECONDS ?= 60
+
 .DEFAULT_GOAL := build
-.PHONY: build test demo interop install asan tsan bench format tidy clean help
+.PHONY: build test demo interop install asan tsan fuzz bench format tidy clean help
 
 build: ## Build the tool: build/release/hesse
 	@tools/setup.sh build
@@ -49,6 +52,12 @@ tsan: ## Build and test with the thread sanitizer
 	cmake --preset tsan -DHESSE_BUILD_TESTS=ON
 	cmake --build --preset tsan --parallel $(JOBS)
 	ctest --preset tsan --parallel $(JOBS)
+
+fuzz: ## Feed every reader with damaged files: FUZZ_SECONDS each (0: without end)
+	@tools/setup.sh fuzz
+	cmake --preset fuzz
+	cmake --build --preset fuzz --parallel $(JOBS) --target fuzzers
+	tools/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
 
 bench: ## Build and run the benchmarks
 	@tools/setup.sh bench

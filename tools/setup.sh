@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a job needs and this machine lacks, with apt-get, saying what and why.
 #
-#   tools/setup.sh build | test | bench | interop | lint
+#   tools/setup.sh build | test | bench | interop | fuzz | lint
 #
 # As root it installs; as a normal user it uses sudo, or prints the one command to run and returns 4. Where there is no
 # apt-get it prints the list of libraries and leaves the rest to CMake, which names what it cannot find.
@@ -33,6 +33,9 @@ bench    libbenchmark-dev         -         Google Benchmark
 interop  python3                  -         runs the programs that Hesse is compared with
 interop  python3-venv             -         keeps those programs in an environment of their own
 interop  python3-dev              -         lets PyTorch compile its kernels
+fuzz     clang                    clang++   brings libFuzzer
+fuzz     libomp-dev               -         OpenMP for clang++
+fuzz     libclang-rt-14-dev       -         runtime of libFuzzer and of the sanitizers
 lint     clang-format             clang-format formats the sources
 lint     clang-tidy               clang-tidy finds mistakes that compilers do not
 LIST
@@ -44,13 +47,14 @@ jobs_of() {
   case "${CXX:-}" in *clang*) compiler=clang ;; esac
   case "$1" in
     build) echo "build $compiler" ;;
+    fuzz) echo "build test fuzz" ;;
     test | bench | interop | lint) echo "build $compiler $1" ;;
     *) return 1 ;;
   esac
 }
 
 if [ $# -ne 1 ] || ! jobs=$(jobs_of "$1"); then
-  echo "usage: tools/setup.sh build | test | bench | interop | lint" >&2
+  echo "usage: tools/setup.sh build | test | bench | interop | fuzz | lint" >&2
   exit 2
 fi
 

@@ -1,0 +1,122 @@
+#include "fuzz/targets.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "hesse/error.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "model/config.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hesse::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Runs `read`, which may refuse its input in one way only.
+template <class Read>
+void read_or_refuse(Read read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    const std::string_view text = error.what();
+    if (error.kind() != ErrorKind::kBadInput) broken("bad input is kBadInput", text);
+    if (text.empty() || text.find('\n') != text.npos) broken("an error is one line", text);
+  }
+}
+
+void read_json(std::string_view bytes) {
+  read_or_refuse([&] {
+    const Json value = Json::parse(bytes, "x.json");
+    const std::string text = value.dump();
+    if (Json::parse(text, "x.json").dump() != text) broken("JSON that was written reads the same", text);
+    if (Json::parse(value.dump(2), "x.json").dump() != text) broken("indentation changes nothing", text);
+  });
+}
+
+void read_config(std::string_view bytes) {
+  read_or_refuse([&] {
+    const ModelConfig config = parse_model_config(Json::parse(bytes, "config.json"), "config.json");
+    if (config.hidden <= 0 || config.layers <= 0 || config.heads <= 0 || config.vocab <= 0)
+      broken("sizes of a config are positive", config.family->name);
+    if (config.layer_attention.size() != static_cast<size_t>(config.layers))
+      broken("every layer has its attention", config.family->name);
+  });
+}
+
+void read_tokenizer(std::string_view bytes) {
+  read_or_refuse([&] {
+    const Tokenizer tokenizer = Tokenizer::from_json(Json::parse(bytes, "tokenizer.json"), Json(), "tokenizer.json");
+    for (const std::string_view text :
+         {"", "the quick  brown fox\n 12345", "\xC3\xA9t\xC3\xA9 \xE4\xBD\xA0\xE5\xA5\xBD <s>"}) {
+      for (const auto special : {Tokenizer::SpecialTokens::kNone, Tokenizer::SpecialTokens::kAdd}) {
+        const std::vector<int32_t> ids = tokenizer.encode(text, special);
+        for (const int32_t id : ids) {
+          if (id < 0 || id >= tokenizer.vocab_size()) broken("ids lie in the vocabulary", std::to_string(id));
+        }
+        if (ids != tokenizer.encode(text, special)) broken("the same text has the same ids", text);
+        (void)tokenizer.decode(ids, false);
+        (void)tokenizer.decode(ids, true);
+      }
+    }
+  });
+}
+
+// A file of this process, gone when it is done with.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::string_view bytes)
+      : path_(fs::temp_directory_path() / ("hesse-fuzz-" + std::to_string(::getpid()))) {
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+  ~TemporaryFile() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void read_safetensors(std::string_view bytes) {
+  const TemporaryFile file(bytes);
+  read_or_refuse([&] {
+    const SafetensorsFile tensors(file.path());
+    unsigned sum = 0;  // of all bytes: each must be there
+    for (const TensorView& tensor : tensors.tensors()) {
+      if (static_cast<int64_t>(tensor.bytes.size()) != tensor.spec.bytes())
+        broken("a tensor has the bytes that its shape says", tensor.spec.name);
+      for (const std::byte byte : tensor.bytes) sum += std::to_integer<unsigned>(byte);
+    }
+    if (sum > 255u * bytes.size()) broken("tensors do not overlap", std::to_string(sum));
+  });
+}
+
+constexpr Target kTargets[] = {
+    {"json", read_json},
+    {"config", read_config},
+    {"tokenizer", read_tokenizer},
+    {"safetensors", read_safetensors},
+};
+
+}  // namespace
+
+std::span<const Target> targets() { return kTargets; }
+
+void broken(std::string_view promise, std::string_view what) {
+  std::fprintf(stderr, "broken promise: %.*s: %.*s\n", static_cast<int>(promise.size()), promise.data(),
+               static_cast<int>(what.size()), what.data());
+  std::abort();
+}
+
+}  // namespace hesse::fuzz

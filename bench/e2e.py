@@ -54,6 +54,7 @@ def run_of(key: dict, tool: gauge.Tool, model: Path, multiplier, args) -> dict:
         **done.cost(),
         "peak_memory_bytes": cost["peak_memory_bytes"],
         "predicted_seconds": cost.get("predicted_seconds"),
+        "predicted_peak_memory_bytes": cost.get("predicted_peak_memory_bytes"),
         "tokens": record["calibration"]["tokens"],
         "bits_per_weight": record["result"]["bits_per_weight"],
         "mean_relative_error": record["result"]["mean_relative_error"],

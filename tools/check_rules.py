@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "model": {"base", "kernels", "linalg", "io"},
     "quant": {"base", "kernels", "linalg"},
     "formats": {"base", "io", "quant"},
-    "plan": {"base", "model", "quant"},
+    "plan": {"base", "io/json.h", "model", "quant", "formats/format.h"},
     "eval": {"base", "kernels", "linalg", "data", "model"},
     "run": {"base", "io", "linalg", "data", "model", "quant", "formats", "plan"},
     "report": {"base", "io/json.h"},

@@ -110,8 +110,9 @@ struct RunRecord {
   double predicted_seconds = -1;  // before the first layer; -1: no prediction (method rtn, or no calibration text)
   Work work;                      // floating point operations that the run asked for
   int64_t peak_memory_bytes = 0;
-  int64_t output_bytes = 0;    // of all tensors
-  double bits_per_weight = 0;  // of the quantized linears, scales and zero points included
+  int64_t predicted_peak_memory_bytes = -1;  // likewise
+  int64_t output_bytes = 0;                  // of all tensors
+  double bits_per_weight = 0;                // of the quantized linears, scales and zero points included
 
   int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter, kFallback or kSkipped
 };
@@ -126,7 +127,7 @@ struct Progress {
 class Listener {
  public:
   virtual ~Listener() = default;
-  virtual void on_prediction(double /*seconds*/) {}  // quantize: how long all of it will take, from its beginning
+  virtual void on_prediction(const Prediction&) {}  // quantize: before the first layer
   virtual void on_progress(const Progress&) {}
   virtual void on_linear(const LinearRecord&) {}
   virtual void on_warning(std::string_view) {}

@@ -15,7 +15,7 @@ struct QuantizeOptions {
   std::vector<std::string> calibration;   // UTF-8 text files
   std::string preset = "balanced";        // where the fields marked * came from: see with_preset()
   int bits = 4;                           // 2, 3, 4 or 8
-  int64_t group_size = 128;               // inputs that share a scale; -1: a whole row
+  int64_t group_size = 128;               // inputs that share a scale; -1: a whole row; 0: chosen by the widths
   bool symmetric = true;                  // false: a zero point a group, written as gptq_v2
   std::string method = "gptq";            // or "rtn"
   int64_t samples = 128;                  // * calibration windows
@@ -59,7 +59,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
   visit("preset", o.preset, "fast (half the time), balanced, best (twice the time), or classic (as AutoGPTQ)");
   visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
-  visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row");
+  visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row; auto: the largest that fits all");
   visit("sym", o.symmetric, "one fixed zero point (format gptq); --asym: one a group (format gptq_v2)");
   visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
   visit("samples", o.samples, "calibration windows");

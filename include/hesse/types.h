@@ -25,6 +25,21 @@ struct PhaseTime {
   double seconds = 0;
 };
 
+// What a check has to say.
+enum class Severity { kGood, kNote, kWarning, kError };
+
+struct Finding {
+  Severity severity = Severity::kGood;
+  std::string check;  // stable id: "group-size.ragged"
+  std::string what, why, todo;
+};
+
+// Of a quantization, before its first layer.
+struct Prediction {
+  double seconds = 0;             // of all of it, from its beginning
+  int64_t peak_memory_bytes = 0;  // largest resident set of the process
+};
+
 // Predictions of a model against those of its reference on the same tokens.
 struct AgainstResult {
   double perplexity = 0;      // of the reference

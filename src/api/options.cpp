@@ -68,10 +68,8 @@ void check_paths(Problems& problems, const QuantizeOptions& o) {
   problems.unless(!any_empty(o.calibration), "calib has an empty file name");
 }
 
-void check_grid(Problems& problems, int bits, int64_t group_size) {
+void check_bits(Problems& problems, int bits) {
   problems.unless(bits == 2 || bits == 3 || bits == 4 || bits == 8, "bits is {}; must be 2, 3, 4 or 8", bits);
-  problems.unless(group_size == -1 || group_size >= 1, "group-size is {}; must be positive, or -1 for a whole row",
-                  group_size);
 }
 
 void check_calibration(Problems& problems, const QuantizeOptions& o) {
@@ -122,7 +120,8 @@ QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
 std::vector<std::string> QuantizeOptions::problems() const {
   Problems problems;
   check_paths(problems, *this);
-  check_grid(problems, bits, group_size);
+  check_bits(problems, bits);
+  problems.unless(group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", group_size);
   problems.unless(one_of(method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", method);
   check_calibration(problems, *this);
   problems.unless(one_of(preset, {"fast", "balanced", "best", "classic"}),
@@ -173,7 +172,9 @@ std::vector<std::string> BenchOptions::problems() const {
   Problems problems;
   problems.unless(preset.empty() || one_of(preset, {"fast", "balanced", "best", "classic"}),
                   "preset is '{}'; must be fast, balanced, best or classic", preset);
-  check_grid(problems, bits, group_size);
+  check_bits(problems, bits);
+  problems.unless(group_size == -1 || group_size >= 1, "group-size is {}; must be positive, or -1 for a whole row",
+                  group_size == 0 ? "auto" : fmt::format("{}", group_size));
   problems.unless(samples >= 0, "samples is {}; must be positive, or 0 for those of the preset", samples);
   problems.unless(length >= 2, "length is {}; must be at least 2 tokens", length);
   problems.unless(samples < 1 || length < 2 || samples <= kMaxCalibrationTokens / length,

@@ -7,6 +7,7 @@
 
 #include "api/machine_rates.h"
 #include "api/problems.h"
+#include "base/dtype.h"
 #include "base/process.h"
 #include "base/sha256.h"
 #include "base/threads.h"
@@ -15,6 +16,7 @@
 #include "io/staged_directory.h"
 #include "kernels/kernels.h"
 #include "linalg/gemm.h"
+#include "plan/memory.h"
 #include "report/report.h"
 #include "run/job.h"
 #include "run/pipeline.h"
@@ -65,6 +67,17 @@ std::optional<RunSeconds> predict(const Job& job) {
   return predict_quantize(config, size, bytes, rates);
 }
 
+int64_t predict_memory(const Job& job) {
+  const std::string embedding(job.model->config().family->embedding);
+  return plan_memory(job.model->config(), {.size = size_of(job),
+                                           .spec = job.spec,
+                                           .sweeps = job.gptq.sweeps,
+                                           .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
+                                           .file_bytes = dtype_size(job.checkpoint->at(embedding).spec.dtype),
+                                           .threads = threads()})
+      .peak_bytes();
+}
+
 }  // namespace
 
 RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
@@ -76,10 +89,14 @@ RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
   const double checks = watch.seconds();
   job.predicted = predict(job);
   const double measured = watch.seconds();
-  const double predicted = job.predicted ? measured + job.predicted->total() : -1;
-  if (job.predicted) listener.on_prediction(predicted);
+  Prediction predicted{-1, -1};
+  if (job.predicted) {
+    predicted = {measured + job.predicted->total(), predict_memory(job)};
+    listener.on_prediction(predicted);
+  }
   RunRecord record = run_job(job, staged.path(), version(), listener);
-  record.predicted_seconds = predicted;
+  record.predicted_seconds = predicted.seconds;
+  record.predicted_peak_memory_bytes = predicted.peak_memory_bytes;
   const Stopwatch hashing;
   record.inputs = hash_inputs(job);
   if (job.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});

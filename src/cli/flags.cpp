@@ -29,7 +29,7 @@ struct NumberWord {
   std::string_view flag, word;
   double number;
 };
-constexpr NumberWord kNumberWords[] = {{"damp", "auto", 0}};
+constexpr NumberWord kNumberWords[] = {{"damp", "auto", 0}, {"group-size", "auto", 0}};
 
 const NumberWord* number_word(std::string_view flag) {
   for (const NumberWord& row : kNumberWords) {
@@ -38,9 +38,11 @@ const NumberWord* number_word(std::string_view flag) {
   return nullptr;
 }
 
-std::string number_text(std::string_view flag, double number) {
+template <class Number>
+std::string number_text(std::string_view flag, Number number) {
   const NumberWord* word = number_word(flag);
-  return word != nullptr && word->number == number ? std::string(word->word) : fmt::format("{}", number);
+  const bool named = word != nullptr && word->number == static_cast<double>(number);
+  return named ? std::string(word->word) : fmt::format("{}", number);
 }
 
 std::string flag_names(std::string_view name) { return fmt::format("{}--{}", name == "output" ? "-o," : "", name); }
@@ -89,7 +91,9 @@ std::string spell(std::string_view name, bool field) {
 std::string spell(std::string_view name, double field) {
   return fmt::format("--{} {}", name, number_text(name, field));
 }
-std::string spell(std::string_view name, int64_t field) { return fmt::format("--{} {}", name, field); }
+std::string spell(std::string_view name, int64_t field) {
+  return fmt::format("--{} {}", name, number_text(name, field));
+}
 std::string spell(std::string_view name, uint64_t field) { return fmt::format("--{} {}", name, field); }
 std::string spell(std::string_view name, const std::string& field) {
   return fmt::format("--{} {}", name, quoted(field));
@@ -162,16 +166,13 @@ void Flags::add_number(std::string_view name, Number& field, std::string_view he
     return true;
   };
   app_->add_option(flag_names(name), CLI::callback_t(read))->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  show(name, std::is_floating_point_v<Number> ? "X" : "N", help, fmt::format("{}", field));
+  show(name, std::is_floating_point_v<Number> ? "X" : "N", help, number_text(name, field));
 }
 
 void Flags::add(std::string_view name, int& field, std::string_view help) { add_number(name, field, help); }
 void Flags::add(std::string_view name, int64_t& field, std::string_view help) { add_number(name, field, help); }
 void Flags::add(std::string_view name, uint64_t& field, std::string_view help) { add_number(name, field, help); }
-void Flags::add(std::string_view name, double& field, std::string_view help) {
-  add_number(name, field, help);
-  if (number_word(name) != nullptr) rows_.back().text = fmt::format("{} [{}]", help, number_text(name, field));
-}
+void Flags::add(std::string_view name, double& field, std::string_view help) { add_number(name, field, help); }
 
 void Flags::add(std::string_view name, std::string& field, std::string_view help) {
   const auto read = [this, &field, flag = fmt::format("--{}", name)](const CLI::results_t& values) {

@@ -20,6 +20,11 @@ std::string share_of_rtn(double error, double rtn_error) {
 
 std::string group_name(int64_t group_size) { return group_size == -1 ? "row" : fmt::format("{}", group_size); }
 
+// " (predicted 123 MB)"
+std::string beside(bool known, const std::string& predicted) {
+  return known ? fmt::format(" (predicted {})", predicted) : "";
+}
+
 // One line for each trouble: how many linears have it, the first of them, and its sentence.
 std::string troubles_text(const RunRecord& record) {
   std::map<Trouble, std::vector<const LinearRecord*>> found;
@@ -60,8 +65,9 @@ std::string mean_error_text(const RunRecord& record) {
 
 }  // namespace
 
-void RunLog::on_prediction(double seconds) {
-  note(fmt::format("time     about {} predicted", format_duration(seconds)));
+void RunLog::on_prediction(const Prediction& prediction) {
+  note(fmt::format("plan     about {} and {} of memory", format_duration(prediction.seconds),
+                   format_bytes(prediction.peak_memory_bytes)));
 }
 
 void RunLog::on_progress(const Progress& progress) {
@@ -130,10 +136,11 @@ std::string summary_text(const RunRecord& record) {
                fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes), record.bits_per_weight,
                            counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
   text += fact("relative error", mean_error_text(record));
-  const std::string predicted = format_duration(record.predicted_seconds);
-  const std::string beside = record.predicted_seconds >= 0 ? fmt::format(" (predicted {})", predicted) : "";
-  text += fact("time", format_duration(record.seconds) + beside);
-  text += fact("peak memory", format_bytes(record.peak_memory_bytes));
+  text += fact("time", format_duration(record.seconds) +
+                           beside(record.predicted_seconds >= 0, format_duration(record.predicted_seconds)));
+  text += fact("peak memory",
+               format_bytes(record.peak_memory_bytes) +
+                   beside(record.predicted_peak_memory_bytes >= 0, format_bytes(record.predicted_peak_memory_bytes)));
   if (!record.warnings.empty()) text += fact("warnings", fmt::format("{}", record.warnings.size()));
   text += troubles_text(record);
   const std::vector<std::string> fallbacks = names_of_fallbacks(record);

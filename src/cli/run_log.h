@@ -11,7 +11,7 @@ namespace hesse {
 class RunLog : public Console {
  public:
   using Console::Console;
-  void on_prediction(double seconds) override;
+  void on_prediction(const Prediction& prediction) override;
   void on_progress(const Progress& progress) override;
   void on_linear(const LinearRecord& linear) override;
   void finish_layer();  // writes the line of the layer, if any of its linears has come

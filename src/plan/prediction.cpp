@@ -20,21 +20,20 @@ struct Moved {
   double fresh = 0;
 };
 
-Moved moved_by_stage(const ModelConfig& c, const std::string_view stage, bool peaks) {
-  const double hidden = real(c.hidden), q = real(c.heads * c.head_dim), kv = real(c.kv_heads * c.head_dim);
-  const double wide = real(c.intermediate);
+Moved moved_by_stage(const ModelShapes& model, const PlannedStage& stage, bool peaks) {
+  const double hidden = real(model.hidden), out = real(stage.linears.front().out);
   Moved moved;
-  double outputs = hidden;
-  if (stage == "qkv") {
-    outputs = q + 2 * kv;
-    moved = {2 * (q + kv) + 2 * hidden, q + hidden};  // rotation, and the norm in front of the layer
-  } else if (stage == "o") {
+  double outputs = 0;
+  for (const LinearShape& linear : stage.linears) outputs += real(linear.out);
+  if (stage.name == "qkv" && stage.linears.size() == 3) {
+    const double kv = real(stage.linears.back().out);
+    moved = {2 * (out + kv) + 2 * hidden, out + hidden};  // rotation, and the norm in front of the layer
+  } else if (stage.name == "o") {
     moved = {5 * hidden, hidden};  // h += y, norm
-  } else if (stage == "gate_up") {
-    outputs = 2 * wide;
-    moved = {3 * wide, wide};  // activation times up
-  } else {
+  } else if (stage.split == Split::kInputs) {
     moved = {3 * hidden, 0};  // h += y
+  } else {
+    moved = {1.5 * outputs, outputs / 2};  // activation times up, or a norm
   }
   if (peaks) moved.bytes += outputs;
   return {kFloat * moved.bytes, kFloat * moved.fresh};
@@ -51,27 +50,25 @@ double linears_seconds(const StageShape& stage, double tokens, const MachineRate
   return seconds;
 }
 
-// Attention belongs to the stage of q, k and v.
-double attention_seconds(const ModelConfig& c, int64_t layer, int64_t sequences, int64_t length,
-                         const MachineRates& rates) {
-  const double pairs = attention_pairs(length, c.layer_attention[static_cast<size_t>(layer)].window);
-  return 4 * real(c.head_dim * c.heads * sequences) * pairs / rates.attention;
+// Tokens through a stage, each as often as copies see it.
+double tokens_through(const PlannedStage& stage, double tokens) {
+  return tokens * stage.token_share * real(stage.copies);
 }
 
-double forward_seconds(const ModelConfig& c, const StageShape& stage, const QuantizeSize& size,
+double forward_seconds(const ModelShapes& model, const PlannedStage& stage, const QuantizeSize& size,
                        const MachineRates& rates) {
-  const double tokens = real(size.tokens());
+  const double tokens = tokens_through(stage, real(size.tokens()));
   double seconds = real(size.streams()) * linears_seconds(stage, tokens, rates);
   for (int64_t stream = 0; stream < size.streams(); ++stream) {
-    const Moved moved = moved_by_stage(c, stage.name, stream == 0);
+    const Moved moved = moved_by_stage(model, stage, stream == 0);
     seconds += tokens * (moved.bytes / rates.copy_bytes + moved.fresh / rates.fresh_bytes);
   }
   return seconds;
 }
 
 // Sums of x x^T and of the drift, with a look at every value for its size.
-double hessian_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
-  const double tokens = real(size.tokens());
+double hessian_seconds(const PlannedStage& stage, const QuantizeSize& size, const MachineRates& rates) {
+  const double tokens = tokens_through(stage, real(size.tokens()));
   const int64_t in = stage.in(), out = stage.linears.front().out;
   double seconds = 0;
   for (const ColumnRange& block : hessian_blocks(stage, size))
@@ -124,19 +121,20 @@ double solve_seconds(const StageShape& stage, const QuantizeSize& size, const Ma
   return rounds * seconds_of_blocks(stage, size, rates.solve);
 }
 
-LayerSeconds layer_seconds(const ModelConfig& config, int64_t layer, const QuantizeSize& size,
+LayerSeconds layer_seconds(const ModelShapes& model, const PlannedLayer& layer, const QuantizeSize& size,
                            const MachineRates& rates) {
   constexpr double kBytesInFile = 2;  // a weight, read and made a float
   LayerSeconds seconds;
-  for (const StageShape& stage : layer_stages(config, layer)) {
-    StageSeconds s{.weights = stage_weights(stage)};
-    s.forward = forward_seconds(config, stage, size, rates);
-    if (seconds.stages.empty()) {
-      s.forward += real(size.streams()) * attention_seconds(config, layer, size.sequences, size.length, rates);
+  for (const PlannedStage& stage : layer.stages) {
+    const double copies = real(stage.copies);
+    StageSeconds s{.weights = planned_weights(stage)};
+    s.forward = forward_seconds(model, stage, size, rates);
+    if (seconds.stages.empty()) {  // attention belongs to q, k and v
+      s.forward += 2 * real(size.streams()) * attention_products(layer, size.sequences, size.length) / rates.attention;
     }
     s.hessian = hessian_seconds(stage, size, rates);
-    s.factor = factor_seconds(stage, size, rates);
-    s.solve = solve_seconds(stage, size, rates);
+    s.factor = copies * factor_seconds(stage, size, rates);
+    s.solve = copies * solve_seconds(stage, size, rates);
     seconds.read += s.weights * real(size.streams()) * (kBytesInFile + kFloat) / rates.fresh_bytes;
     seconds.stages.push_back(s);
   }
@@ -183,12 +181,12 @@ std::vector<PhaseTime> RunSeconds::phases() const {
           {"solve", sum.solve}, {"write", write},         {"verify", verify},       {"hash", hash}};
 }
 
-RunSeconds predict_quantize(const ModelConfig& config, const QuantizeSize& size, int64_t model_bytes,
+RunSeconds predict_quantize(const ModelShapes& model, const QuantizeSize& size, int64_t model_bytes,
                             const MachineRates& rates) {
   RunSeconds run;
   double weights = 0;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    run.layers.push_back(layer_seconds(config, layer, size, rates));
+  for (const PlannedLayer& layer : model.layers) {
+    run.layers.push_back(layer_seconds(model, layer, size, rates));
     for (const StageSeconds& stage : run.layers.back().stages) weights += stage.weights;
   }
   run.write = weights / rates.hash_bytes;  // a digest of the codes, a byte each, costs more than packing them
@@ -197,19 +195,20 @@ RunSeconds predict_quantize(const ModelConfig& config, const QuantizeSize& size,
   return run;
 }
 
-double predict_evaluation(const ModelConfig& config, int64_t sequences, int64_t length, const MachineRates& rates) {
+double predict_evaluation(const ModelShapes& model, int64_t sequences, int64_t length, const MachineRates& rates) {
   const double tokens = real(sequences) * real(length);
   double seconds = 0;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const StageShape& stage : layer_stages(config, layer)) {
-      const Moved moved = moved_by_stage(config, stage.name, false);
-      seconds += linears_seconds(stage, tokens, rates);
-      seconds += tokens * (moved.bytes / rates.copy_bytes + moved.fresh / rates.fresh_bytes);
+  for (const PlannedLayer& layer : model.layers) {
+    for (const PlannedStage& stage : layer.stages) {
+      const Moved moved = moved_by_stage(model, stage, false);
+      const double through = tokens_through(stage, tokens);
+      seconds += linears_seconds(stage, through, rates);
+      seconds += through * (moved.bytes / rates.copy_bytes + moved.fresh / rates.fresh_bytes);
     }
-    seconds += attention_seconds(config, layer, sequences, length, rates);
+    seconds += 2 * attention_products(layer, sequences, length) / rates.attention;
   }
-  seconds += product_seconds(rates.gemm, tokens, config.vocab, config.hidden);
-  return seconds + tokens * kFloat * 2 * real(config.vocab) / rates.copy_bytes;  // written, and summed once
+  seconds += product_seconds(rates.gemm, tokens, model.vocab, model.hidden);
+  return seconds + tokens * kFloat * 2 * real(model.vocab) / rates.copy_bytes;  // written, and summed once
 }
 
 double Countdown::predicted_until(int64_t layer, double share) const {

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "hesse/types.h"
-#include "model/config.h"
 #include "plan/rates.h"
 #include "plan/work.h"
 
@@ -40,11 +39,11 @@ struct RunSeconds {
 };
 
 // `model_bytes` are those of all weight files. The size has a calibration text and a solver that uses Hessians.
-RunSeconds predict_quantize(const ModelConfig& config, const QuantizeSize& size, int64_t model_bytes,
+RunSeconds predict_quantize(const ModelShapes& model, const QuantizeSize& size, int64_t model_bytes,
                             const MachineRates& rates);
 
 // One forward pass with logits of every token.
-double predict_evaluation(const ModelConfig& config, int64_t sequences, int64_t length, const MachineRates& rates);
+double predict_evaluation(const ModelShapes& model, int64_t sequences, int64_t length, const MachineRates& rates);
 
 // Tokens that go through the products together: whole sequences, about 2048 tokens (run/streams.h).
 int64_t batch_rows(const QuantizeSize& size);

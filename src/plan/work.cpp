@@ -9,14 +9,9 @@ namespace {
 
 double real(int64_t value) { return static_cast<double>(value); }
 
-// Scores and values: a product of head_dim each for every head and pair.
-double attention_flops(const ModelConfig& c, int64_t layer, int64_t sequences, int64_t length) {
-  const int64_t window = c.layer_attention[static_cast<size_t>(layer)].window;
-  return 4 * real(c.head_dim) * real(c.heads) * real(sequences) * attention_pairs(length, window);
-}
-
-void add_stage(const StageShape& stage, const QuantizeSize& size, Work& work) {
-  const double tokens = real(size.tokens());
+void add_stage(const PlannedStage& stage, const QuantizeSize& size, Work& work) {
+  const double copies = real(stage.copies);
+  const double tokens = real(size.tokens()) * stage.token_share * copies;
   const double in = real(stage.in());
   const double weights = stage_weights(stage);
   work.linears += 2 * tokens * weights * real(size.streams());
@@ -24,8 +19,8 @@ void add_stage(const StageShape& stage, const QuantizeSize& size, Work& work) {
     const double width = real(block.count);
     work.hessian += width * width * tokens;
     if (!size.solves) continue;
-    work.factor += width * width * width / 3;
-    work.solve += weights / in * width * width;
+    work.factor += copies * width * width * width / 3;
+    work.solve += copies * weights / in * width * width;
   }
   const DriftSum drift = drift_sum(stage, size);
   if (drift == DriftSum::kInput) work.cross += 2 * in * in * tokens;
@@ -37,6 +32,10 @@ void add_stage(const StageShape& stage, const QuantizeSize& size, Work& work) {
 double attention_pairs(int64_t length, int64_t window) {
   const double seen = real(window > 0 ? std::min(window, length) : length);  // keys of the last query
   return seen * (seen + 1) / 2 + (real(length) - seen) * seen;
+}
+
+double attention_products(const PlannedLayer& layer, int64_t sequences, int64_t length) {
+  return real(layer.score_width) * real(sequences) * attention_pairs(length, layer.window);
 }
 
 double stage_weights(const StageShape& stage) {
@@ -56,24 +55,25 @@ DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size) {
   return size.targets.shift != 0 ? DriftSum::kInput : DriftSum::kNone;
 }
 
-Work quantize_work(const ModelConfig& config, const QuantizeSize& size) {
+Work quantize_work(const ModelShapes& model, const QuantizeSize& size) {
   Work work;
   if (size.tokens() == 0) return work;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const StageShape& stage : layer_stages(config, layer)) add_stage(stage, size, work);
-    work.attention += real(size.streams()) * attention_flops(config, layer, size.sequences, size.length);
+  for (const PlannedLayer& layer : model.layers) {
+    for (const PlannedStage& stage : layer.stages) add_stage(stage, size, work);
+    work.attention += 2 * real(size.streams()) * attention_products(layer, size.sequences, size.length);
   }
   return work;
 }
 
-Work evaluation_work(const ModelConfig& config, int64_t sequences, int64_t length) {
+Work evaluation_work(const ModelShapes& model, int64_t sequences, int64_t length) {
   Work work;
   const double tokens = real(sequences) * real(length);
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const StageShape& stage : layer_stages(config, layer)) work.linears += 2 * tokens * stage_weights(stage);
-    work.attention += attention_flops(config, layer, sequences, length);
+  for (const PlannedLayer& layer : model.layers) {
+    for (const PlannedStage& stage : layer.stages)
+      work.linears += 2 * tokens * stage.token_share * planned_weights(stage);
+    work.attention += 2 * attention_products(layer, sequences, length);
   }
-  work.linears += 2 * tokens * real(config.hidden) * real(config.vocab);
+  work.linears += 2 * tokens * real(model.hidden) * real(model.vocab);
   return work;
 }
 

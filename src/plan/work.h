@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "hesse/types.h"
-#include "model/block.h"
-#include "model/config.h"
+#include "plan/shapes.h"
 #include "plan/split_columns.h"
 #include "quant/options.h"
 
@@ -29,10 +28,10 @@ struct QuantizeSize {
   int64_t streams() const { return solves && targets.any() ? 2 : 1; }
 };
 
-Work quantize_work(const ModelConfig& config, const QuantizeSize& size);
+Work quantize_work(const ModelShapes& model, const QuantizeSize& size);
 
 // One forward pass over `sequences` windows of `length` tokens, logits of every token included.
-Work evaluation_work(const ModelConfig& config, int64_t sequences, int64_t length);
+Work evaluation_work(const ModelShapes& model, int64_t sequences, int64_t length);
 
 // Pairs of a query and a key that causal attention looks at in one sequence; a window of 0 sees everything before it.
 double attention_pairs(int64_t length, int64_t window);
@@ -48,7 +47,9 @@ DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size);
 // The diagonal blocks of its Hessian.
 std::vector<ColumnRange> hessian_blocks(const StageShape& stage, const QuantizeSize& size);
 
-// Weights of the linears of a stage, biases not counted.
+// Weights of the linears of a stage, of one copy, biases not counted.
 double stage_weights(const StageShape& stage);
+// Multiplications of one pass of all tokens through the attention of a layer, of all sequences.
+double attention_products(const PlannedLayer& layer, int64_t sequences, int64_t length);
 
 }  // namespace hesse

@@ -26,8 +26,6 @@ namespace {
 constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
 constexpr int kSweepsSolvedAgain = 2;  // later sweeps find next to nothing by it (docs/DECISIONS.md, "Descent")
-// Tiles that are worked on side by side, group by group: what they read of H is made once for all of them.
-constexpr int64_t kTilesTogether = 32;
 static_assert(kTileRows % kFeedbackLanes == 0);
 
 // A group of the file, and the factor of its own Hessian where it is to be solved again.
@@ -245,7 +243,7 @@ void descend(MatrixView<const float> weight, const PreparedHessian& prepared, co
   const std::vector<Group> groups = groups_of(h, linear.spec);
   const GradientPanels panels(h);
   const int64_t tiles = ceil_div(weight.rows, kTileRows);
-  const int64_t together = std::max<int64_t>(kTilesTogether, 2 * threads());
+  const int64_t together = tiles_together(threads());
   for (int64_t first = 0; first < tiles; first += together) {
     std::vector<std::unique_ptr<TileDescent>> batch(static_cast<size_t>(std::min(together, tiles - first)));
     const auto for_each_tile = [&](const auto& body) {

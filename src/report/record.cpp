@@ -137,7 +137,9 @@ Json cost_json(const RunRecord& record) {
                       {"predicted_seconds", measured(record.predicted_seconds)},
                       {"phases", std::move(phases)},
                       {"work", work_json(record.work)},
-                      {"peak_memory_bytes", record.peak_memory_bytes}};
+                      {"peak_memory_bytes", record.peak_memory_bytes},
+                      {"predicted_peak_memory_bytes",
+                       record.predicted_peak_memory_bytes >= 0 ? Json(record.predicted_peak_memory_bytes) : Json()}};
 }
 
 Json linear_json(const LinearRecord& linear) {

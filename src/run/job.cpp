@@ -107,7 +107,6 @@ Job prepare_job(const QuantizeOptions& options) {
   Job job;
   job.options = options;
   job.solver = &solver(options.method);
-  job.spec = {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric};
   job.gptq = gptq_options(options);
   constexpr double kBytesPerGb = 1e9;
   job.hessian_memory_bytes = options.hessian_memory > 0 ? static_cast<int64_t>(options.hessian_memory * kBytesPerGb)
@@ -129,6 +128,9 @@ Job prepare_job(const QuantizeOptions& options) {
                                             : choose_compute(options.compute, job.config_json);
   job.model = std::make_unique<Model>(std::move(config), *job.source, options.length, job.compute.type);
   job.stages = model_stages(job.model->config());
+  // The record shows the size that was taken.
+  if (options.group_size == kAutoGroupSize) job.options.group_size = largest_common_group_size(job.stages);
+  job.spec = {.bits = options.bits, .group_size = job.options.group_size, .symmetric = options.symmetric};
   require_storable(job);
   const std::string note = ragged_group_note(job.stages, job.spec);
   if (!note.empty()) job.notes.push_back(note);

@@ -61,7 +61,7 @@ TEST(QuantizeOptions, DefaultsNeedOnlyTheFiles) {
 TEST(QuantizeOptions, EveryProblemIsToldAtOnce) {
   QuantizeOptions o;
   o.bits = 5;
-  o.group_size = 0;
+  o.group_size = -2;
   o.method = "awq";
   o.samples = 0;
   o.length = 1;
@@ -107,7 +107,7 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   for (const int bits : {-4, 0, 1, 5, 6, 7, 9, 16}) {
     expect_problem(usable, "bits", [=](auto& o) { o.bits = bits; });
   }
-  for (const int64_t size : {std::numeric_limits<int64_t>::min(), int64_t{-2}, int64_t{0}}) {
+  for (const int64_t size : {std::numeric_limits<int64_t>::min(), int64_t{-2}}) {
     expect_problem(usable, "group-size", [=](auto& o) { o.group_size = size; });
   }
   for (const double damping : {-0.01, 10.5, kNan, kInf}) {

@@ -78,12 +78,12 @@ TEST(Bench, AMissingModelIsFoundBeforeAnythingIsMeasured) {
 
 class PredictionListener : public Listener {
  public:
-  void on_prediction(double seconds) override { predicted.push_back(seconds); }
+  void on_prediction(const Prediction& prediction) override { predicted.push_back(prediction); }
   void on_progress(const Progress& progress) override {
     before_progress = before_progress && !predicted.empty();
     unknown = unknown || progress.seconds_left < 0;
   }
-  std::vector<double> predicted;
+  std::vector<Prediction> predicted;
   bool before_progress = true;
   bool unknown = false;  // time that is left
 };
@@ -108,7 +108,8 @@ class Predicted : public testing::Test {
 TEST_F(Predicted, TheRecordHoldsWhatWasTold) {
   const RunRecord record = quantize(options_, listener_);
   ASSERT_EQ(listener_.predicted.size(), 1u);
-  EXPECT_EQ(record.predicted_seconds, listener_.predicted[0]);
+  EXPECT_EQ(record.predicted_seconds, listener_.predicted[0].seconds);
+  EXPECT_EQ(record.predicted_peak_memory_bytes, listener_.predicted[0].peak_memory_bytes);
   EXPECT_GT(record.predicted_seconds, 0);
   EXPECT_TRUE(listener_.before_progress);
   EXPECT_FALSE(listener_.unknown);  // from the first step on
@@ -116,11 +117,21 @@ TEST_F(Predicted, TheRecordHoldsWhatWasTold) {
   EXPECT_EQ(record.work.total(), quantize_work(demo, {.sequences = 8, .length = 64}).total());
 }
 
+// Widths of 256 and 768: both are multiples of 128.
+TEST_F(Predicted, TheRecordShowsTheGroupSizeThatWasTaken) {
+  options_.group_size = 0;
+  options_.method = "rtn";
+  const RunRecord record = quantize(options_, listener_);
+  EXPECT_EQ(record.options.group_size, 128);
+  EXPECT_EQ(record.linears.front().group_size, 128);
+}
+
 TEST_F(Predicted, RoundingIsNotPredicted) {
   options_.method = "rtn";
   const RunRecord record = quantize(options_, listener_);
   EXPECT_THAT(listener_.predicted, testing::IsEmpty());
   EXPECT_EQ(record.predicted_seconds, -1);
+  EXPECT_EQ(record.predicted_peak_memory_bytes, -1);
   EXPECT_EQ(record.work.solve, 0);
   EXPECT_GT(record.work.hessian, 0);  // its losses are measured
 }

@@ -1,12 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "base/checked.h"
+#include "base/matrix.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "base/threads.h"
@@ -83,6 +86,23 @@ TEST(Rng, ShufflesTheSameWayEverywhere) {
   std::vector<int> items{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
   Rng(3).shuffle(items);
   EXPECT_EQ(items, (std::vector<int>{2, 8, 7, 4, 5, 6, 0, 1, 9, 3}));
+}
+
+// Blocks on cache lines, large ones on large pages, and every byte of them ours.
+TEST(Matrix, LiesWhereItShould) {
+  for (const int64_t size : {1, 7, 63, 64, 65, 4096, 4 << 20, (4 << 20) + 1}) {
+    const int64_t alignment = size >= 4 << 20 ? 2 << 20 : 64;
+    std::vector<Matrix<uint8_t>> blocks;
+    for (int i = 0; i < 3; ++i) {
+      blocks.emplace_back(1, size);
+      std::fill_n(blocks.back().data(), size, static_cast<uint8_t>(i));
+    }
+    for (int i = 0; i < 3; ++i) {
+      const Matrix<uint8_t>& block = blocks[static_cast<size_t>(i)];
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(block.data()) % static_cast<uintptr_t>(alignment), 0u) << size;
+      EXPECT_EQ(std::count(block.data(), block.data() + size, static_cast<uint8_t>(i)), size);
+    }
+  }
 }
 
 }  // namespace

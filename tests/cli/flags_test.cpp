@@ -102,6 +102,10 @@ TEST(Flags, SpellingParsesBack) {
 
 TEST(Flags, AWordStandsForANumber) {
   EXPECT_EQ(parse<QuantizeOptions>("M --damp auto").damping, 0);
+  EXPECT_EQ(parse<QuantizeOptions>("M --group-size auto").group_size, 0);
+  EXPECT_EQ(spell("group-size", int64_t{0}), "--group-size auto");
+  EXPECT_EQ(spell("group-size", int64_t{-1}), "--group-size -1");
+  EXPECT_EQ(spell("sweeps", int64_t{0}), "--sweeps 0");
   EXPECT_EQ(spell("damp", 0.0), "--damp auto");
   EXPECT_EQ(spell("damp", 0.05), "--damp 0.05");
   EXPECT_EQ(spell("shift", 0.0), "--shift 0");

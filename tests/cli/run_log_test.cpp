@@ -69,11 +69,14 @@ TEST(RunLog, SummaryOfACleanRun) {
 
 TEST(RunLog, ThePredictionIsToldBeforeAndAfter) {
   testing::internal::CaptureStderr();
-  { RunLog(Manner{}).on_prediction(230); }
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "time     about 3 min 50 s predicted\n");
+  { RunLog(Manner{}).on_prediction({.seconds = 230, .peak_memory_bytes = 130000000}); }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "plan     about 3 min 50 s and 130 MB of memory\n");
   RunRecord record = record_of_a_run();
   record.predicted_seconds = 230;
-  EXPECT_NE(summary_text(record).find("time            3 min 07 s (predicted 3 min 50 s)\n"), std::string::npos);
+  record.predicted_peak_memory_bytes = 130000000;
+  EXPECT_NE(summary_text(record).find("time            3 min 07 s (predicted 3 min 50 s)\n"
+                                      "peak memory     123 MB (predicted 130 MB)\n"),
+            std::string::npos);
 }
 
 TEST(RunLog, SummaryEndsWithTheNamesOfFallbacks) {
@@ -138,7 +141,7 @@ TEST(RunLog, QuietSaysNothing) {
   testing::internal::CaptureStderr();
   {
     RunLog log(Manner{.quiet = true});
-    log.on_prediction(1);
+    log.on_prediction({.seconds = 1, .peak_memory_bytes = 1});
     log.on_progress({"layer 1 of 1", 0, -1});
     log.on_linear(linear("l", LinearStatus::kFallback));
     log.on_warning("short text");

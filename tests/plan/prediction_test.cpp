@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plan/published.h"
 #include "plan/small_config.h"
 
 namespace hesse {
@@ -107,6 +108,21 @@ TEST(Prediction, RowsThatGoTogether) {
   EXPECT_EQ(gram_rows({.sequences = 64, .length = 128}), 512);
   EXPECT_EQ(gram_rows({.sequences = 4, .length = 512}), 2048);
   EXPECT_EQ(gram_rows({.sequences = 64, .length = 4096}), 2048);
+}
+
+// From config.json alone, families that cannot be run among them.
+TEST(Prediction, OfPublishedModels) {
+  const QuantizeSize size{.sequences = 128, .length = 512, .targets = {.shift = 0, .residual = 0}};
+  MachineRates rates = unit_rates();
+  rates.copy_bytes = rates.fresh_bytes = 1e30;
+  for (const char* name : {"falcon-7b", "qwen1.5-110b", "llama-3.1-405b", "mixtral-8x7b", "deepseek-v3"}) {
+    const ModelShapes model = published(name);
+    const RunSeconds run = predict_quantize(model, size, 1000, rates);
+    const Work work = quantize_work(model, size);
+    EXPECT_NEAR(phase(run, "forward") / (work.linears + work.attention), 1, 1e-9) << name;
+    EXPECT_NEAR(phase(run, "hessian") / work.hessian, 1, 1e-9) << name;
+    for (const PhaseTime& p : run.phases()) EXPECT_GT(p.seconds, 0) << name << ' ' << p.name;
+  }
 }
 
 class CountdownTest : public testing::Test {

@@ -64,6 +64,7 @@ RunRecord small_record() {
   r.warnings = {"one"};
   r.seconds = 2.5;
   r.predicted_seconds = 2.25;
+  r.predicted_peak_memory_bytes = 1100;
   r.work = {.linears = 1.5e12, .attention = 2000, .hessian = 3000, .cross = 4000, .factor = 5000.5, .solve = 6000};
   r.peak_memory_bytes = 1000;
   r.output_bytes = 2000;
@@ -163,7 +164,8 @@ const char* const kGolden = R"({
       "factor": 5000.5,
       "solve": 6000.0
     },
-    "peak_memory_bytes": 1000
+    "peak_memory_bytes": 1000,
+    "predicted_peak_memory_bytes": 1100
   },
   "warnings": [
     "one"
@@ -241,6 +243,7 @@ TEST(Record, WhatWasNotMeasuredOrIsNotFiniteIsNull) {
   r.linears[0].clip_rate = std::numeric_limits<double>::quiet_NaN();
   r.bits_per_weight = std::numeric_limits<double>::infinity();
   r.predicted_seconds = -1;
+  r.predicted_peak_memory_bytes = -1;
   const Json root = Json::parse(to_json(r), "t");
   const Json& linear = root.find("linears")->as_array("t")[0];
   for (const char* name : {"loss", "relative_error", "rtn_relative_error", "clip_rate"}) {
@@ -249,6 +252,7 @@ TEST(Record, WhatWasNotMeasuredOrIsNotFiniteIsNull) {
   EXPECT_TRUE(root.find("result")->find("mean_relative_error")->is_null());
   EXPECT_TRUE(root.find("result")->find("bits_per_weight")->is_null());
   EXPECT_TRUE(root.find("cost")->find("predicted_seconds")->is_null());
+  EXPECT_TRUE(root.find("cost")->find("predicted_peak_memory_bytes")->is_null());
   r.linears[0].relative_error = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(mean_relative_error(r), -1);
 }

@@ -1,0 +1,97 @@
+#include "plan/shapes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hesse {
+namespace {
+
+PlannedStage planned(StageShape shape) {
+  PlannedStage stage;
+  static_cast<StageShape&>(stage) = std::move(shape);
+  const bool reads_split = stage.name == "o" || stage.name == "down";
+  stage.split = reads_split ? Split::kInputs : Split::kOutputs;
+  stage.fused = stage.linears.size() > 1;
+  return stage;
+}
+
+int64_t count_other(const ModelConfig& config, int64_t layer, const std::vector<StageShape>& stages) {
+  int64_t count = 0;
+  for (const NormShape& norm : layer_norms(config, layer)) count += norm.size;
+  for (const StageShape& stage : stages) {
+    for (const LinearShape& linear : stage.linears) count += linear.bias ? linear.out : 0;
+  }
+  return count;
+}
+
+}  // namespace
+
+ModelShapes::ModelShapes(const ModelConfig& config)
+    : family(config.family->name),
+      hidden(config.hidden),
+      vocab(config.vocab),
+      heads(config.heads),
+      kv_heads(config.kv_heads),
+      head_dim(config.head_dim),
+      tied_head(config.tied_head),
+      final_norm(config.hidden) {
+  for (int64_t l = 0; l < config.layers; ++l) {
+    std::vector<StageShape> stages = layer_stages(config, l);
+    PlannedLayer layer{.stages = {},
+                       .score_width = 2 * config.heads * config.head_dim,
+                       .kv_width = config.kv_heads * config.head_dim,
+                       .window = config.layer_attention[static_cast<size_t>(l)].window,
+                       .other_parameters = count_other(config, l, stages)};
+    for (StageShape& stage : stages) layer.stages.push_back(planned(std::move(stage)));
+    layers.push_back(std::move(layer));
+  }
+}
+
+double planned_weights(const PlannedStage& stage) {
+  double weights = 0;
+  for (const LinearShape& linear : stage.linears)
+    weights += static_cast<double>(linear.out) * static_cast<double>(linear.in);
+  return weights * static_cast<double>(stage.copies);
+}
+
+double ModelShapes::linear_weights() const {
+  double sum = 0;
+  for (const PlannedLayer& layer : layers) {
+    for (const PlannedStage& stage : layer.stages) sum += planned_weights(stage);
+  }
+  return sum;
+}
+
+double ModelShapes::parameters() const {
+  double other = static_cast<double>(final_norm);
+  for (const PlannedLayer& layer : layers) other += static_cast<double>(layer.other_parameters);
+  const double embedding = static_cast<double>(vocab) * static_cast<double>(hidden);
+  return linear_weights() + other + embedding * (tied_head ? 1 : 2);
+}
+
+int64_t ModelShapes::widest_in() const {
+  int64_t widest = 0;
+  for (const PlannedLayer& layer : layers) {
+    for (const PlannedStage& stage : layer.stages) widest = std::max(widest, stage.in());
+  }
+  return widest;
+}
+
+ModelShapes shapes_of_config(const Json& config, const std::string& where) {
+  const Json* type = config.find_value("model_type");
+  const std::string name = type != nullptr && type->is_string() ? type->as_string(where) : "";
+  if (find_family(name) != nullptr) return ModelShapes(parse_model_config(config, where));
+  return shapes_of_planned_family(config, name, where);
+}
+
+Finding family_finding(const ModelShapes& shapes) {
+  if (shapes.runnable)
+    return {Severity::kGood, "family.run", fmt::format("'{}' models can be quantized", shapes.family), "", ""};
+  return {Severity::kWarning, "family.plan-only", fmt::format("'{}' models can be planned, not yet run", shapes.family),
+          "the shapes of their linears are known, their forward pass is not",
+          "take the numbers as a plan; experts are counted one after the other"};
+}
+
+}  // namespace hesse

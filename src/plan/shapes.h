@@ -1,0 +1,67 @@
+// What a plan needs to know of a model: the shapes of its linears, layer by layer, without a single weight. More
+// families can be planned than run: those that model/arch.cpp does not know come from a table of their own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hesse/types.h"
+#include "io/json.h"
+#include "model/block.h"
+#include "model/config.h"
+
+namespace hesse {
+
+// How engines cut the linears of a stage over several devices (tensor parallelism).
+enum class Split { kOutputs, kInputs, kNone };
+
+// Linears that read the same input; with `copies` > 1 one stage stands for that of every expert of the layer.
+struct PlannedStage : StageShape {
+  Split split = Split::kOutputs;
+  bool fused = false;      // engines make one linear of them: what holds for its outputs holds for their sum
+  int64_t copies = 1;      // experts
+  double token_share = 1;  // of all tokens, those that reach one of the copies
+};
+
+struct PlannedLayer {
+  std::vector<PlannedStage> stages;  // in the order of solving
+  int64_t score_width = 0;           // heads * (width of a key + width of a value)
+  int64_t kv_width = 0;              // of all keys, and of all values, of one token
+  int64_t window = 0;                // keys that a query sees at most; 0: all before it
+  int64_t other_parameters = 0;      // norms, biases, routers
+};
+
+struct ModelShapes {
+  ModelShapes() = default;
+  ModelShapes(const ModelConfig& config);  // implicit: a config says all of this and more
+
+  std::string family;
+  bool runnable = true;  // false: can be planned only
+  int64_t hidden = 0;
+  int64_t vocab = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  bool tied_head = false;
+  std::vector<PlannedLayer> layers;
+  int64_t final_norm = 0;  // parameters
+
+  double linear_weights() const;  // of all linears that are quantized
+  double parameters() const;      // a tied head once
+  int64_t widest_in() const;
+};
+
+// Error(kBadInput) for a field that is missing or impossible, and for a family in neither table, which lists both.
+ModelShapes shapes_of_config(const Json& config, const std::string& where);
+
+// Whether Hesse can run the family or only plan for it.
+Finding family_finding(const ModelShapes& shapes);
+
+// Weights of all copies of a stage.
+double planned_weights(const PlannedStage& stage);
+
+// For shapes.cpp alone: a model of plan/families.cpp; Error(kBadInput) when there is no such row.
+ModelShapes shapes_of_planned_family(const Json& config, const std::string& model_type, const std::string& where);
+
+}  // namespace hesse

@@ -41,7 +41,7 @@ def run_of(key: dict, tool: gauge.Tool, model: Path, multiplier, args) -> dict:
         command = [
             tool.path, "quantize", model, "-o", Path(work) / "quantized", "--calib", *args.calib, "--preset", key["preset"],
             "--bits", key["bits"], "--group-size", key["group"], "--samples", key["samples"], "--length", key["length"],
-            "--threads", key["threads"], *shlex.split(key["flags"]), "--json", "--quiet",
+            "--threads", key["threads"], "--no-check", *shlex.split(key["flags"]), "--json", "--quiet",
         ]  # fmt: skip
         (done, elsewhere), rate = multiplier.around(lambda: run_alone(command))
         record = measure.json_of(done, "quantize", good=(0, 1))

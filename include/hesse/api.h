@@ -19,6 +19,10 @@ std::string version();  // "0.1.0"
 // Equal inputs, options and thread count give byte-identical tensors. All checks come before the first matrix product.
 RunRecord quantize(const QuantizeOptions& options, Listener& listener);
 
+// Everything that can be known before work, by the same checks that quantize() makes first: where these find an error,
+// quantize() throws it. Only what makes checking impossible is thrown here: misuse, no permission, interruption.
+CheckResult check(const CheckOptions& options, Listener& listener);
+
 // Perplexity in float32: exp of the mean negative log-likelihood of every token given those before it in its window.
 // With options.against also the mean Kullback-Leibler divergence from that model and the top-1 agreement with it.
 EvalResult evaluate(const EvalOptions& options, Listener& listener);
@@ -34,6 +38,7 @@ BenchResult bench(const BenchOptions& options, Listener& listener);
 
 // One JSON object, 2-space indent. That of a record is hesse-run.json, whose schema is in docs/FORMATS.md.
 std::string to_json(const RunRecord& record);
+std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);

@@ -81,12 +81,6 @@ std::string_view trouble_name(Trouble trouble);                         // "few-
 std::string trouble_text(Trouble trouble, const LinearRecord& linear);  // "64 tokens for 1536 channels: ..."
 std::vector<Trouble> troubles_of(const LinearRecord& linear);
 
-struct InputFile {
-  std::string name;  // without folders
-  int64_t bytes = 0;
-  std::string sha256;
-};
-
 // Everything a run knows.
 struct RunRecord {
   std::string version;  // of Hesse

@@ -39,7 +39,8 @@ struct QuantizeOptions {
   double shard_size = 5.0;                // GB a weight file at most
   std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   bool overwrite = false;                 // replace an output directory that Hesse wrote
-  int threads = 0;                        // 0: all processors this process may use
+  bool check = true;  // before work, run the model on a few tokens: does its tokenizer belong to it?
+  int threads = 0;    // 0: all processors this process may use
 
   // Options as "balanced", "fast" (one stream), "best" (twice the windows, candidates and sweeps) or "classic" (GPTQ as
   // AutoGPTQ has it) set the fields marked *; every other field as above. Error(kUsage) lists the names.
@@ -83,7 +84,31 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("shard-size", o.shard_size, "largest weight file, GB");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
+  visit("check", o.check, "first run the model on a few tokens, to see that its tokenizer belongs to it");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+// What `quantize` would do with these options; nothing is written.
+struct CheckOptions {
+  QuantizeOptions quantize;       // `output` and `calibration` may be empty
+  bool deep = false;              // read every weight, and run the model however long that takes
+  bool sha256 = false;            // of every file; compared with what the download noted
+  bool config_only = false;       // plan from config.json alone: no weights, no tokenizer, no text
+  std::vector<std::string> text;  // evaluation text: does the calibration text overlap it?
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.quantize;
+}
+{
+  visit("deep", o.deep, "read every weight, and run the trial however long it takes");
+  visit("sha256", o.sha256, "SHA-256 of every file, compared with what the download noted");
+  visit("config-only", o.config_only, "plan before a download: config.json alone; MODEL may be that file");
+  visit("text", o.text, "evaluation text: tell when the calibration text overlaps it");
+  visit_options(o.quantize, visit);
 }
 
 struct EvalOptions {

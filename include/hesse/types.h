@@ -4,9 +4,24 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace hesse {
+
+// What a check says, in order of severity. An error stops a run before it begins; a warning does not, but the result
+// may be worse for it; a note is worth knowing.
+enum class Severity { kGood, kNote, kWarning, kError };
+std::string_view severity_name(Severity severity);  // "good", "note", "warning", "error"
+
+// One sentence each, for people; `why` and `todo` may be empty.
+struct Finding {
+  Severity severity = Severity::kGood;
+  std::string check;  // which check says so; its name never changes: "tokenizer.bos" (docs/CHECK.md)
+  std::string what;   // the fact, with both numbers
+  std::string why;    // what it would do to a run or to its result
+  std::string todo;   // what to do about it
+};
 
 // Floating point operations that a job asks for, each counted once, however it is done: a symmetric matrix and causal
 // attention count their useful half. An addition and a multiplication are two.
@@ -25,19 +40,58 @@ struct PhaseTime {
   double seconds = 0;
 };
 
-// What a check has to say.
-enum class Severity { kGood, kNote, kWarning, kError };
-
-struct Finding {
-  Severity severity = Severity::kGood;
-  std::string check;  // stable id: "group-size.ragged"
-  std::string what, why, todo;
-};
-
 // Of a quantization, before its first layer.
 struct Prediction {
   double seconds = 0;             // of all of it, from its beginning
   int64_t peak_memory_bytes = 0;  // largest resident set of the process
+};
+
+// The most memory that a phase of a run needs, and the first linear where it does; empty: not in a layer.
+struct PhaseMemoryFacts {
+  std::string phase;
+  std::string where;
+  int64_t bytes = 0;
+};
+
+// One engine and kernel on so many devices, and the result of the planned run.
+struct LoaderFacts {
+  std::string engine;
+  std::string kernel;
+  int64_t devices = 1;
+  std::string verdict;  // "yes", "no", "unknown"
+  std::string why;
+  std::string source;  // of the rule: "repository: path"
+  std::string date;    // when it was read
+};
+
+// How group sizes lie in one kind of linear: "loadable", "divides", "ragged", "too-wide", "unstorable".
+struct GroupSizeFacts {
+  std::string linear;  // the first of its kind
+  int64_t out = 0;
+  int64_t in = 0;
+  int64_t count = 0;
+  struct Size {
+    int64_t group_size = 0;
+    std::string fit;
+  };
+  std::vector<Size> sizes;
+};
+
+// What a quantization will need.
+struct PlanFacts {
+  int64_t parameters = 0;
+  int64_t layers = 0;
+  std::vector<PhaseMemoryFacts> memory;
+  int64_t peak_memory_bytes = 0;
+  int64_t available_memory_bytes = 0;
+  int64_t result_bytes = 0;
+  int64_t work_bytes = 0;       // on disk until the result is whole
+  int64_t free_disk_bytes = 0;  // -1: not known
+  double seconds = -1;          // behind the checks, on this machine; -1: not predicted
+  std::vector<PhaseTime> phases;
+  std::vector<double> layer_seconds;
+  std::vector<GroupSizeFacts> group_sizes;
+  std::vector<LoaderFacts> loaders;
 };
 
 // Predictions of a model against those of its reference on the same tokens.
@@ -151,6 +205,86 @@ struct BenchResult {
   // With a model:
   std::vector<QuantizePrediction> quantize;
   double eval_seconds_per_1000_tokens = -1;  // -1: no model
+};
+
+struct InputFile {
+  std::string name;  // without folders
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+// One special token as each file has it; -1: none. `used` is what Hesse takes.
+struct SpecialTokenFacts {
+  std::string name;                 // "bos", "eos", "pad"
+  std::vector<int64_t> config;      // ids in config.json
+  std::vector<int64_t> generation;  // ids in generation_config.json
+  std::string content;              // in tokenizer_config.json; empty: none
+  int64_t tokenizer = -1;           // the id of that content
+  std::vector<int64_t> used;        // empty: none
+};
+
+struct TextFacts {
+  std::string name;  // of the file, without folders
+  int64_t bytes = 0;
+  int64_t tokens = 0;
+};
+
+// `count` sequences of from ... to tokens.
+struct LengthBucket {
+  int64_t from = 0;
+  int64_t to = 0;
+  int64_t count = 0;
+};
+
+struct ScriptShare {
+  std::string name;  // "Latin", "Han", "digits"
+  double share = 0;  // of the characters that are neither spaces nor punctuation
+};
+
+// The calibration text as a run would use it.
+struct CalibrationFacts {
+  std::vector<TextFacts> files;
+  int64_t sequences = 0;
+  int64_t tokens = 0;                 // in them
+  int64_t widest = 0;                 // inputs of the widest linear; 0: not known
+  std::vector<LengthBucket> lengths;  // tokens a sequence, padding and BOS not counted
+  int64_t duplicate_sequences = 0;    // equal to one before them
+  double repeated = 0;                // share of the tokens in runs of 32 that stand in the text before
+  double padding = 0;                 // share of the tokens
+  double unknown = 0;                 // share of the tokens that stand for text the tokenizer does not know
+  int64_t distinct_tokens = 0;        // different ids
+  double vocabulary_share = 0;        // distinct_tokens of the tokenizer's tokens
+  std::vector<ScriptShare> scripts;   // most frequent first
+  double overlap = -1;                // share of the evaluation text in runs of 32 that stand here; -1: none given
+  std::vector<int32_t> first_ids;     // of the first sequence, 60 at most
+  std::string first_text;             // the same decoded, special tokens visible
+};
+
+// The model on a few tokens: does the tokenizer belong to it?
+struct TrialFacts {
+  std::string text;         // "calibration" or "built-in"
+  int64_t predictions = 0;  // tokens predicted
+  double nll = 0;           // mean negative log-likelihood, nats a token
+  double nll_bos = -1;      // the same with BOS in front; -1: not measured
+  double uniform = 0;       // ln(vocabulary): what knowing nothing gives
+  double seconds = 0;
+};
+
+// Everything that can be known before work.
+struct CheckResult {
+  std::string version;
+  std::string model_name;         // last part of the model's path
+  std::string family;             // empty: not known
+  std::vector<Finding> findings;  // the worst first
+  std::vector<SpecialTokenFacts> special_tokens;
+  std::optional<CalibrationFacts> calibration;
+  std::optional<TrialFacts> trial;
+  std::optional<PlanFacts> plan;  // where the sizes of the model are known
+  std::vector<InputFile> files;   // with sha256 asked for
+  double seconds = 0;
+
+  Severity worst() const;  // kGood when there are no findings
+  int64_t count(Severity severity) const;
 };
 
 }  // namespace hesse

@@ -59,13 +59,11 @@ void check_compute(Problems& problems, const std::string& compute) {
 }
 
 void check_paths(Problems& problems, const QuantizeOptions& o) {
-  check_model(problems, o.model);
   problems.unless(!o.output.empty(), "output is missing; name a directory to make");
   problems.unless(o.model.empty() || o.output.empty() || spelled_out(o.model) != spelled_out(o.output),
                   "output is '{}', the model itself; name another directory", o.output);
   problems.unless(o.method != "gptq" || !o.calibration.empty(),
                   "calib is missing; method gptq needs a calibration text (rtn does without)");
-  problems.unless(!any_empty(o.calibration), "calib has an empty file name");
 }
 
 void check_bits(Problems& problems, int bits) {
@@ -88,6 +86,32 @@ void check_trouble(Problems& problems, const QuantizeOptions& o) {
                   "max-early-loss is {}; must be 0 (no limit) or above", o.max_early_loss);
   problems.unless(std::isfinite(o.hessian_memory) && o.hessian_memory >= 0,
                   "hessian-memory is {} GB; must be 0 (half of the memory) or above", o.hessian_memory);
+}
+
+// Everything but what is written and from which text, which `check` does without.
+void check_run(Problems& problems, const QuantizeOptions& o) {
+  problems.unless(!any_empty(o.calibration), "calib has an empty file name");
+  check_bits(problems, o.bits);
+  problems.unless(o.group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", o.group_size);
+  problems.unless(one_of(o.method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", o.method);
+  check_calibration(problems, o);
+  problems.unless(one_of(o.preset, {"fast", "balanced", "best", "classic"}),
+                  "preset is '{}'; must be fast, balanced, best or classic", o.preset);
+  problems.unless(o.damping >= 0 && o.damping <= 10, "damp is {}; must be auto, or above 0 and at most 10", o.damping);
+  problems.unless(o.shift >= 0 && o.shift <= 1, "shift is {}; must be from 0 to 1", o.shift);
+  problems.unless(o.residual >= 0 && o.residual <= 1, "residual is {}; must be from 0 to 1", o.residual);
+  problems.unless(std::isfinite(o.ridge) && o.ridge >= 0, "ridge is {}; must be 0 or above", o.ridge);
+  problems.unless(one_of(o.scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
+                  o.scale_search);
+  problems.unless(one_of(o.order, {"groups", "activation", "file"}),
+                  "order is '{}'; must be groups, activation or file", o.order);
+  problems.unless(o.joint >= 1 && o.joint <= 64, "joint is {}; must be from 1 to 64", o.joint);
+  problems.unless(o.sweeps >= 0 && o.sweeps <= 100, "sweeps is {}; must be from 0 to 100", o.sweeps);
+  check_trouble(problems, o);
+  problems.unless(std::isfinite(o.shard_size) && o.shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
+                  o.shard_size);
+  check_compute(problems, o.compute);
+  check_threads(problems, o.threads);
 }
 
 }  // namespace
@@ -119,28 +143,17 @@ QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
 
 std::vector<std::string> QuantizeOptions::problems() const {
   Problems problems;
+  check_model(problems, model);
   check_paths(problems, *this);
-  check_bits(problems, bits);
-  problems.unless(group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", group_size);
-  problems.unless(one_of(method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", method);
-  check_calibration(problems, *this);
-  problems.unless(one_of(preset, {"fast", "balanced", "best", "classic"}),
-                  "preset is '{}'; must be fast, balanced, best or classic", preset);
-  problems.unless(damping >= 0 && damping <= 10, "damp is {}; must be auto, or above 0 and at most 10", damping);
-  problems.unless(shift >= 0 && shift <= 1, "shift is {}; must be from 0 to 1", shift);
-  problems.unless(residual >= 0 && residual <= 1, "residual is {}; must be from 0 to 1", residual);
-  problems.unless(std::isfinite(ridge) && ridge >= 0, "ridge is {}; must be 0 or above", ridge);
-  problems.unless(one_of(scale_search, {"weighted", "minmax"}), "scale-search is '{}'; must be weighted or minmax",
-                  scale_search);
-  problems.unless(one_of(order, {"groups", "activation", "file"}), "order is '{}'; must be groups, activation or file",
-                  order);
-  problems.unless(joint >= 1 && joint <= 64, "joint is {}; must be from 1 to 64", joint);
-  problems.unless(sweeps >= 0 && sweeps <= 100, "sweeps is {}; must be from 0 to 100", sweeps);
-  check_trouble(problems, *this);
-  problems.unless(std::isfinite(shard_size) && shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
-                  shard_size);
-  check_compute(problems, compute);
-  check_threads(problems, threads);
+  check_run(problems, *this);
+  return problems.take();
+}
+
+std::vector<std::string> CheckOptions::problems() const {
+  Problems problems;
+  check_model(problems, quantize.model);
+  check_run(problems, quantize);
+  problems.unless(!any_empty(text), "text has an empty file name");
   return problems.take();
 }
 

@@ -14,14 +14,60 @@ int64_t peak_resident_bytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
-int64_t physical_memory_bytes() {
-  const int64_t all = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE));
-  int64_t limit = 0;
-  for (const char* name : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    std::ifstream file(name);
-    if (file >> limit && limit > 0) return std::min(all, limit);  // "max" is no number
+namespace {
+
+// A number of bytes that a file consists of; -1 when it is none, as "max".
+int64_t number_in(const char* name) {
+  std::ifstream file(name);
+  int64_t bytes = 0;
+  return file >> bytes && bytes >= 0 ? bytes : -1;
+}
+
+// The number behind `key` in a file of "key value" lines; 0 when it is not there.
+int64_t number_behind(const char* name, const std::string& key) {
+  std::ifstream file(name);
+  std::string word;
+  int64_t value = 0;
+  while (file >> word) {
+    if (word == key && file >> value) return value;
   }
-  return all;
+  return 0;
+}
+
+// The files of a control group, version 2 and version 1.
+struct ControlGroup {
+  const char* limit;
+  const char* used;
+  const char* statistics;
+  const char* cache;  // key of pages that can be dropped
+};
+constexpr ControlGroup kControlGroups[] = {
+    {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"},
+    {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+     "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"},
+};
+
+}  // namespace
+
+int64_t physical_memory_bytes() {
+  int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE));
+  for (const ControlGroup& group : kControlGroups) {
+    const int64_t limit = number_in(group.limit);
+    if (limit > 0) bytes = std::min(bytes, limit);
+  }
+  return bytes;
+}
+
+int64_t available_memory_bytes() {
+  constexpr int64_t kKibibyte = 1024;
+  const int64_t free = number_behind("/proc/meminfo", "MemAvailable:") * kKibibyte;
+  int64_t bytes = free > 0 ? std::min(free, physical_memory_bytes()) : physical_memory_bytes();
+  for (const ControlGroup& group : kControlGroups) {
+    const int64_t limit = number_in(group.limit), used = number_in(group.used);
+    if (limit > 0 && used >= 0)
+      bytes = std::min(bytes, std::max<int64_t>(0, limit - used) + number_behind(group.statistics, group.cache));
+  }
+  return std::min(bytes, physical_memory_bytes());
 }
 
 std::string processor_name() {

@@ -7,9 +7,10 @@
 
 namespace hesse {
 
-int64_t peak_resident_bytes();    // the largest resident set so far
-int64_t physical_memory_bytes();  // of this machine, or what a control group leaves this process of it
-std::string processor_name();     // as the system tells it, "unknown processor" otherwise
+int64_t peak_resident_bytes();     // the largest resident set so far
+int64_t physical_memory_bytes();   // of this machine, or what a control group leaves this process of it
+int64_t available_memory_bytes();  // of it, what others have not taken; caches that the system can drop count as free
+std::string processor_name();      // as the system tells it, "unknown processor" otherwise
 
 // Seconds since it was made.
 class Stopwatch {

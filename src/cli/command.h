@@ -13,6 +13,7 @@ namespace hesse {
 
 using Arguments = std::vector<std::string>;  // what follows the name of the command
 
+int run_check(const Arguments& arguments);
 int run_quantize(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
@@ -23,8 +24,23 @@ int run_bench(const Arguments& arguments);
 constexpr int kExitFine = 0;
 constexpr int kExitNotAllWell = 1;
 constexpr int kExitUsage = 2;
+constexpr int kExitStops = 3;  // `check`: quantize would stop
 
 void print_help(const std::string& text);
+
+// The options that the preset among `arguments` means, if there is one. What the other flags change is the preset's, so
+// it is looked for before they are read.
+QuantizeOptions options_of_preset(const Arguments& arguments);
+
+// Where a command keeps its model.
+template <class Options>
+std::string& model_of(Options& options) {
+  if constexpr (requires { options.quantize.model; }) {
+    return options.quantize.model;
+  } else {
+    return options.model;
+  }
+}
 
 struct AnyVisitor {
   template <class... Any>
@@ -36,7 +52,7 @@ template <class Options>
 bool parse_command(const Manual& manual, const Arguments& arguments, Options& options, Manner& manner) {
   Flags flags(manual);
   // `bench` does without a model; with one, it is a flag like others.
-  if constexpr (!std::is_same_v<Options, BenchOptions>) flags.add_model(options.model);
+  if constexpr (!std::is_same_v<Options, BenchOptions>) flags.add_model(model_of(options));
   if constexpr (requires { visit_options(options, AnyVisitor{}); }) flags.add_options(options);
   flags.add_manner(manner);
   if (!flags.parse(arguments)) {

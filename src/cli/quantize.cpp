@@ -23,21 +23,6 @@ const Manual kManual = {
     "      rounding to nearest, to compare with; needs no text\n",
 };
 
-// What the other flags change is the preset's, so it is looked for before they are read. A name that is none is left
-// for problems() to speak of.
-QuantizeOptions options_of_preset(const Arguments& arguments) {
-  std::string name;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--preset" && i + 1 < arguments.size()) name = arguments[i + 1];
-    if (arguments[i].starts_with("--preset=")) name = arguments[i].substr(9);
-  }
-  try {
-    return name.empty() ? QuantizeOptions{} : QuantizeOptions::with_preset(name);
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 // The flags that made the run: the main ones always, the others where they are not the default.
 std::string spell_options(const QuantizeOptions& options) {
   const QuantizeOptions standard = QuantizeOptions::with_preset(options.preset);
@@ -58,13 +43,31 @@ std::string spell_options(const QuantizeOptions& options) {
 
 void announce(Console& console, const QuantizeOptions& options) {
   if (console.manner().quiet) return;
-  const ModelInfo info = inspect(InspectOptions{options.model});
+  ModelInfo info;
+  try {
+    info = inspect(InspectOptions{options.model});
+  } catch (const Error&) {
+    return;  // quantize() knows all that is wrong, not only the first of it
+  }
   console.note(fmt::format("model    {}: {}, {}, {} parameters", options.model, info.family,
                            counted(info.layers, "layer"), format_count(info.parameters)));
   console.note(fmt::format("options  {}", spell_options(options)));
 }
 
 }  // namespace
+
+QuantizeOptions options_of_preset(const Arguments& arguments) {
+  std::string name;  // one that is none is left for problems() to speak of
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--preset" && i + 1 < arguments.size()) name = arguments[i + 1];
+    if (arguments[i].starts_with("--preset=")) name = arguments[i].substr(9);
+  }
+  try {
+    return name.empty() ? QuantizeOptions{} : QuantizeOptions::with_preset(name);
+  } catch (const Error&) {
+    return {};
+  }
+}
 
 int run_quantize(const Arguments& arguments) {
   QuantizeOptions options = options_of_preset(arguments);

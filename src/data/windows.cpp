@@ -15,20 +15,6 @@
 namespace hesse {
 namespace {
 
-std::vector<int32_t> tokens_of(const std::string& text, const std::string& name, const Tokenizer& tokenizer) {
-  try {
-    return tokenizer.encode(text, Tokenizer::SpecialTokens::kNone);
-  } catch (const Error& error) {
-    throw Error(error.kind(), fmt::format("[text] {}: {}", name, error.what()));
-  }
-}
-
-int32_t bos_of(const Tokenizer& tokenizer) {
-  const int32_t bos = tokenizer.bos_id();
-  if (bos < 0) throw Error(ErrorKind::kUsage, "[bos] this tokenizer has no BOS token; leave --bos out");
-  return bos;
-}
-
 // The start of every chosen window, in the order of choice.
 struct Choice {
   const std::vector<int32_t>* tokens;
@@ -49,17 +35,38 @@ Windows gather(const std::vector<Choice>& choices, int64_t text_length, int32_t 
 
 }  // namespace
 
+std::vector<int32_t> tokens_of(const std::string& text, const std::string& name, const Tokenizer& tokenizer) {
+  try {
+    return tokenizer.encode(text, Tokenizer::SpecialTokens::kNone);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("[text] {}: {}", name, error.what()));
+  }
+}
+
+int32_t require_bos(const Tokenizer& tokenizer) {
+  const int32_t bos = tokenizer.bos_id();
+  if (bos < 0) throw Error(ErrorKind::kUsage, "[bos] this tokenizer has no BOS token; leave --bos out");
+  return bos;
+}
+
 Windows calibration_windows(const std::vector<std::filesystem::path>& files,
                             const std::filesystem::path& model_directory, const WindowOptions& options, uint64_t seed) {
-  const Tokenizer tokenizer = Tokenizer::from_directory(model_directory);
-  const int32_t bos = options.bos ? bos_of(tokenizer) : -1;
+  return calibration_windows(files, Tokenizer::from_directory(model_directory), options, seed);
+}
+
+Windows calibration_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
+                            const WindowOptions& options, uint64_t seed) {
+  const int32_t bos = options.bos ? require_bos(tokenizer) : -1;
   const int64_t text_length = options.length - (options.bos ? 1 : 0);
   std::vector<std::vector<int32_t>> tokens;
   std::vector<std::vector<int64_t>> starts;  // of each file, shuffled
+  std::vector<TextFacts> facts;
   for (size_t file = 0; file < files.size(); ++file) {
     const std::string name = files[file].filename().string();
-    tokens.push_back(tokens_of(read_text_file(files[file]), name, tokenizer));
+    const std::string text = read_text_file(files[file]);
+    tokens.push_back(tokens_of(text, name, tokenizer));
     const int64_t size = static_cast<int64_t>(tokens.back().size());
+    facts.push_back({name, static_cast<int64_t>(text.size()), size});
     if (size < text_length) {
       throw Error(
           ErrorKind::kBadInput,
@@ -83,6 +90,7 @@ Windows calibration_windows(const std::vector<std::filesystem::path>& files,
     }
   }
   Windows windows = gather(choices, text_length, bos);
+  windows.files = std::move(facts);
   if (choices.size() < wanted) {
     windows.notes.push_back(fmt::format("the calibration text gives {} windows of {} tokens, not the {} asked for",
                                         choices.size(), options.length, wanted));
@@ -93,7 +101,7 @@ Windows calibration_windows(const std::vector<std::filesystem::path>& files,
 Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
                            const std::filesystem::path& model_directory, const WindowOptions& options) {
   const Tokenizer tokenizer = Tokenizer::from_directory(model_directory);
-  const int32_t bos = options.bos ? bos_of(tokenizer) : -1;
+  const int32_t bos = options.bos ? require_bos(tokenizer) : -1;
   std::string text;
   for (const auto& file : files) text += read_text_file(file);
   const std::vector<int32_t> tokens = tokens_of(text, files.front().filename().string(), tokenizer);

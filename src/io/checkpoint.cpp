@@ -146,6 +146,27 @@ Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
   }
 }
 
+std::vector<Error> Checkpoint::problems(const fs::path& directory) {
+  std::vector<Error> found;
+  const auto attempt = [&](auto&& body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      const auto same = [&](const Error& other) { return std::string_view(other.what()) == error.what(); };
+      if (std::none_of(found.begin(), found.end(), same)) found.push_back(error);
+    }
+  };
+  attempt([&] { Checkpoint{directory}; });
+  if (found.empty()) return found;
+  const fs::path index = directory / kIndexFile;
+  std::vector<std::string> names = {kSingleFile};
+  if (is_file(index)) attempt([&] { names = shard_names(read_index(index)); });
+  for (const std::string& name : names) {
+    if (is_file(directory / name)) attempt([&] { SafetensorsFile{directory / name}; });
+  }
+  return found;
+}
+
 void Checkpoint::open_shards(const WeightMap& weight_map) {
   std::vector<std::string> missing;
   for (const std::string& name : shard_names(weight_map)) {

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "hesse/error.h"
 #include "io/safetensors.h"
 
 namespace hesse {
@@ -25,6 +26,9 @@ class Checkpoint {
   // transformers loader does. Error(kBadInput) names directory, shard and tensor; a directory with only .bin or .gguf
   // files gets a message that says so.
   explicit Checkpoint(const std::filesystem::path& directory);
+
+  // Everything that the constructor would refuse, as far as it can be told: each damaged file, not only the first.
+  static std::vector<Error> problems(const std::filesystem::path& directory);
 
   const TensorView* find(std::string_view name) const;                        // nullptr when absent
   const TensorView& at(std::string_view name) const;                          // Error(kBadInput) when absent

@@ -31,6 +31,8 @@ ComputeChoice choose_compute(std::string_view wish, const Json& config_json) {
   return choose_compute(wish, config_json, native_bf16());
 }
 
+bool is_stored_as_bf16(const Json& config_json) { return stored_type(config_json) == "bfloat16"; }
+
 std::string_view compute_name(ComputeType type) { return type == ComputeType::kF32 ? "f32" : "bf16"; }
 
 }  // namespace hesse

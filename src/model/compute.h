@@ -22,4 +22,7 @@ ComputeChoice choose_compute(std::string_view wish, const Json& config_json, boo
 
 std::string_view compute_name(ComputeType type);  // "f32", "bf16"
 
+// Whether config.json says that the weights are bfloat16.
+bool is_stored_as_bf16(const Json& config_json);
+
 }  // namespace hesse

@@ -62,7 +62,9 @@ class Fields {
   const std::string& where_;
 };
 
-const Family& family_of(const Fields& fields) {
+const Family& family_of(const Json& config, const std::string& where) {
+  const Fields fields(config, where);
+  if (!config.is_object()) fields.refuse("not a JSON object");
   const std::string type = fields.text(fields.json(), "model_type", "");
   const Family* family = find_family(type);
   if (family != nullptr) return *family;
@@ -214,6 +216,78 @@ std::string describe(const RopeConfig& rope) {
   return "";
 }
 
+// Reads the fields in groups: a group that is refused is a problem, and those that do not rest on it are still read.
+class ConfigReader {
+ public:
+  ConfigReader(const Json& json, const Family& family, const std::string& where) : fields_(json, where) {
+    config_.family = &family;
+    attempt([&] { refuse_unsupported(fields_, family); });
+    read_sizes(family);
+    read_switches(family);
+    attempt([&] { read_ropes(fields_, family, config_); });
+    if (config_.layers > 0) attempt([&] { config_.layer_attention = read_windows(fields_, family, config_.layers); });
+  }
+
+  const ModelConfig& config() const { return config_; }
+  const std::vector<Error>& problems() const { return problems_; }
+
+ private:
+  template <class Body>
+  void attempt(Body body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      problems_.push_back(error);
+    }
+  }
+
+  void read_sizes(const Family& family) {
+    ModelConfig& c = config_;
+    attempt([&] { c.hidden = fields_.size("hidden_size"); });
+    attempt([&] { c.intermediate = fields_.size("intermediate_size"); });
+    attempt([&] { c.layers = fields_.size("num_hidden_layers", 0, kMaxLayers); });
+    attempt([&] { c.heads = fields_.size("num_attention_heads"); });
+    if (c.heads > 0) attempt([&] { read_heads(family); });
+    attempt([&] { c.vocab = fields_.size("vocab_size"); });
+    attempt([&] { c.max_positions = fields_.size("max_position_embeddings", family.max_positions); });
+    attempt(
+        [&] { c.norm_eps = static_cast<float>(fields_.positive(fields_.json(), "rms_norm_eps", family.norm_eps)); });
+  }
+
+  void read_heads(const Family& family) {
+    ModelConfig& c = config_;
+    c.kv_heads = fields_.size("num_key_value_heads", family.kv_heads > 0 ? family.kv_heads : c.heads);
+    if (c.heads % c.kv_heads != 0) {
+      fields_.refuse(fmt::format("{} query heads cannot share {} key/value heads evenly", c.heads, c.kv_heads));
+    }
+    const bool given = family.head_dim > 0 || fields_.json().find_value("head_dim") != nullptr;
+    if (!given && c.hidden == 0) return;  // already a problem
+    if (!given && c.hidden % c.heads != 0) {
+      fields_.refuse(fmt::format(
+          "'hidden_size' {} is no multiple of 'num_attention_heads' {}, and 'head_dim' is missing", c.hidden, c.heads));
+    }
+    c.head_dim = fields_.size("head_dim", family.head_dim > 0 ? family.head_dim : c.hidden / c.heads);
+    if (c.head_dim % 2 != 0) fields_.refuse(fmt::format("'head_dim' is {}; RoPE needs an even number", c.head_dim));
+    c.attention_scale = read_attention_scale(fields_, family, c.head_dim);
+  }
+
+  void read_switches(const Family& family) {
+    ModelConfig& c = config_;
+    attempt([&] {
+      c.qkv_bias = fields_.bias(family.qkv_bias);
+      c.o_bias = fields_.bias(family.o_bias);
+      c.mlp_bias = fields_.bias(family.mlp_bias);
+    });
+    attempt([&] { c.tied_head = fields_.flag("tie_word_embeddings", family.tied_head); });
+    attempt([&] { c.activation = read_activation(fields_, family); });
+    if (family.scaled_embedding) c.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(c.hidden)));
+  }
+
+  Fields fields_;
+  ModelConfig config_;
+  std::vector<Error> problems_;
+};
+
 }  // namespace
 
 Json read_config_json(const std::filesystem::path& directory) {
@@ -229,42 +303,21 @@ Json read_config_json(const std::filesystem::path& directory) {
 }
 
 ModelConfig parse_model_config(const Json& config, const std::string& where) {
-  const Fields fields(config, where);
-  if (!config.is_object()) fields.refuse("not a JSON object");
-  return parse_model_config(config, family_of(fields), where);
+  return parse_model_config(config, family_of(config, where), where);
 }
 
 ModelConfig parse_model_config(const Json& config, const Family& family, const std::string& where) {
-  const Fields fields(config, where);
-  refuse_unsupported(fields, family);
-  ModelConfig result;
-  result.family = &family;
-  result.hidden = fields.size("hidden_size");
-  result.intermediate = fields.size("intermediate_size");
-  result.layers = fields.size("num_hidden_layers", 0, kMaxLayers);
-  result.heads = fields.size("num_attention_heads");
-  result.kv_heads = fields.size("num_key_value_heads", family.kv_heads > 0 ? family.kv_heads : result.heads);
-  result.head_dim = fields.size(
-      "head_dim", family.head_dim > 0 ? family.head_dim : std::max<int64_t>(1, result.hidden / result.heads));
-  result.vocab = fields.size("vocab_size");
-  result.max_positions = fields.size("max_position_embeddings", family.max_positions);
-  result.norm_eps = static_cast<float>(fields.positive(config, "rms_norm_eps", family.norm_eps));
-  result.qkv_bias = fields.bias(family.qkv_bias);
-  result.o_bias = fields.bias(family.o_bias);
-  result.mlp_bias = fields.bias(family.mlp_bias);
-  result.tied_head = fields.flag("tie_word_embeddings", family.tied_head);
-  result.activation = read_activation(fields, family);
-  result.attention_scale = read_attention_scale(fields, family, result.head_dim);
-  if (family.scaled_embedding)
-    result.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(result.hidden)));
-  read_ropes(fields, family, result);
-  result.layer_attention = read_windows(fields, family, result.layers);
-  if (result.heads % result.kv_heads != 0) {
-    fields.refuse(fmt::format("{} query heads cannot share {} key/value heads evenly", result.heads, result.kv_heads));
+  ConfigReader reader(config, family, where);
+  if (!reader.problems().empty()) throw reader.problems().front();
+  return reader.config();
+}
+
+std::vector<Error> config_problems(const Json& config, const std::string& where) {
+  try {
+    return ConfigReader(config, family_of(config, where), where).problems();
+  } catch (const Error& error) {
+    return {error};
   }
-  if (result.head_dim % 2 != 0)
-    fields.refuse(fmt::format("'head_dim' is {}; RoPE needs an even number", result.head_dim));
-  return result;
 }
 
 std::string describe_rope(const ModelConfig& config) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "hesse/error.h"
 #include "io/json.h"
 #include "model/arch.h"
 
@@ -61,6 +62,8 @@ Json read_config_json(const std::filesystem::path& directory);
 ModelConfig parse_model_config(const Json& config, const std::string& where);
 // The same for a row that need not be in the table; `family` must outlive the result.
 ModelConfig parse_model_config(const Json& config, const Family& family, const std::string& where);
+// Everything that parse_model_config() would refuse, in the order of reading; empty: it would not.
+std::vector<Error> config_problems(const Json& config, const std::string& where);
 
 // "llama3, factor 8, theta 500000", and what the layers with a window do.
 std::string describe_rope(const ModelConfig& config);

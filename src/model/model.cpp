@@ -1,7 +1,5 @@
 #include "model/model.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -9,22 +7,10 @@
 #include "base/threads.h"
 #include "hesse/error.h"
 #include "kernels/kernels.h"
+#include "model/tensors.h"
 
 namespace hesse {
 namespace {
-
-void require_shape(const WeightSource& source, const std::string& module, int64_t out, int64_t in) {
-  const WeightSource::Shape shape = source.linear_shape(module);
-  if (shape.out == 0) {
-    throw Error(ErrorKind::kBadInput,
-                fmt::format("[weights] '{}.weight' is not in the checkpoint; incomplete download?", module));
-  }
-  if (shape.out != out || shape.in != in) {
-    throw Error(ErrorKind::kBadInput,
-                fmt::format("[weights] '{}.weight' has shape [{}, {}]; config.json asks for [{}, {}]", module,
-                            shape.out, shape.in, out, in));
-  }
-}
 
 std::string without_weight(std::string_view name) {
   constexpr std::string_view kEnd = ".weight";
@@ -49,19 +35,8 @@ std::vector<StageShape> model_stages(const ModelConfig& config) {
 
 Model::Model(ModelConfig config, const WeightSource& source, int64_t positions, ComputeType compute)
     : config_(std::move(config)), source_(source), compute_(compute) {
-  const Family& family = *config_.family;
-  require_shape(source, without_weight(family.embedding), config_.vocab, config_.hidden);
-  require_shape(source, head_module(config_, source), config_.vocab, config_.hidden);
-  source.vector(family.final_norm, config_.hidden);
-  for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    for (const NormShape& norm : layer_norms(config_, layer)) source.vector(norm.name, norm.size);
-    for (const StageShape& stage : layer_stages(config_, layer)) {
-      for (const LinearShape& linear : stage.linears) {
-        require_shape(source, linear.name, linear.out, linear.in);
-        if (linear.bias) source.vector(linear.name + ".bias", linear.out);
-      }
-    }
-  }
+  const std::vector<TensorProblem> problems = tensor_problems(config_, source);
+  if (!problems.empty()) throw Error(ErrorKind::kBadInput, problems.front().text);
   rope_ = make_rope_table(config_.rope, config_.head_dim, positions);
   const auto& layers = config_.layer_attention;
   if (std::any_of(layers.begin(), layers.end(), [](const LayerAttention& layer) { return layer.local_rope; })) {

@@ -38,6 +38,8 @@ class WeightSource {
   virtual Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const = 0;
   // Says that `module` will be read soon. Only advice.
   virtual void prefetch(std::string_view module) const = 0;
+  // Says that the pages of `module` are not needed any more. Only advice.
+  virtual void release(std::string_view module) const = 0;
 };
 
 // The first value of a tensor that is not finite, by rows of its last dimension.
@@ -65,6 +67,7 @@ class CheckpointSource : public WeightSource {
   bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
   Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const override;
   void prefetch(std::string_view module) const override;
+  void release(std::string_view module) const override { checkpoint_.release_module(module); }
 
  private:
   const Checkpoint& checkpoint_;

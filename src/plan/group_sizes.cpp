@@ -69,18 +69,6 @@ std::string group_size_advice(const std::vector<StageShape>& stages) {
   return sizes.empty() ? "-1" : fmt::format("{} or -1", fmt::join(sizes, ", "));
 }
 
-std::string ragged_group_note(const std::vector<StageShape>& stages, const LinearSpec& spec) {
-  for (const StageShape& stage : stages) {
-    const int64_t width = spec.group_width(stage.in());
-    if (stage.in() % width == 0) continue;
-    return fmt::format(
-        "{}: the last group is shorter, which the Marlin and ExLlama kernels refuse; group sizes that divide every "
-        "width: {}; --group-size {} is the largest that engines load",
-        remainder_text(stage.linears.front(), width), group_size_advice(stages), largest_common_group_size(stages));
-  }
-  return "";
-}
-
 std::string_view group_fit_name(GroupFit fit) {
   switch (fit) {
     case GroupFit::kLoadable:

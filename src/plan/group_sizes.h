@@ -25,9 +25,6 @@ int64_t largest_common_group_size(const std::vector<StageShape>& stages);
 // "32, 64, 96, 192 or -1"
 std::string group_size_advice(const std::vector<StageShape>& stages);
 
-// What to tell a user whose group size leaves a shorter last group somewhere; empty when it divides every width.
-std::string ragged_group_note(const std::vector<StageShape>& stages, const LinearSpec& spec);
-
 // How a group size lies in one linear.
 enum class GroupFit {
   kLoadable,    // divides, and engines have kernels for it

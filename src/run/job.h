@@ -1,4 +1,4 @@
-// Everything that is known and checked before the first matrix product.
+// What a run begins with. Whoever makes a Job has checked all of it before.
 #pragma once
 
 #include <filesystem>
@@ -46,10 +46,5 @@ GptqOptions gptq_options(const QuantizeOptions& options);
 
 // What decides the work of the job.
 QuantizeSize size_of(const Job& job);
-
-// Reads and checks model, tokenizer and calibration text. Error(kBadInput) or Error(kUsage) for whatever would stop the
-// run later: an unsupported architecture, a missing or misshapen tensor, a model that is quantized already, a width
-// that the format cannot store, too few tokens.
-Job prepare_job(const QuantizeOptions& options);
 
 }  // namespace hesse

@@ -51,6 +51,8 @@ struct Tokenizer::Impl {
   int32_t vocab_size = 0;
   int32_t bos_id = -1;
   int32_t eos_id = -1;
+  int32_t pad_id = -1;
+  int32_t unk_id = -1;
   std::string where;
 
   void add_token(AddedToken token, int64_t id_in_file);
@@ -165,6 +167,8 @@ Tokenizer Tokenizer::from_json(const Json& tokenizer, const Json& tokenizer_conf
   impl->decoder = read_decoder(member(tokenizer, "decoder"), where + ": decoder");
   impl->bos_id = impl->id_of(special_token_content(tokenizer_config, "bos_token"));
   impl->eos_id = impl->id_of(special_token_content(tokenizer_config, "eos_token"));
+  impl->pad_id = impl->id_of(special_token_content(tokenizer_config, "pad_token"));
+  impl->unk_id = impl->id_of(special_token_content(tokenizer_config, "unk_token"));
   return Tokenizer(std::move(impl));
 }
 
@@ -214,10 +218,15 @@ const std::string& Tokenizer::token(int32_t id) const { return impl_->content_of
 int32_t Tokenizer::bos_id() const { return impl_->bos_id; }
 int32_t Tokenizer::eos_id() const { return impl_->eos_id; }
 
-bool Tokenizer::adds_bos() const {
-  if (impl_->postprocessor == nullptr || impl_->bos_id < 0) return false;
+int32_t Tokenizer::pad_id() const { return impl_->pad_id; }
+int32_t Tokenizer::unk_id() const { return impl_->unk_id; }
+bool Tokenizer::is_added(int32_t id) const { return impl_->added.by_id(id) != nullptr; }
+bool Tokenizer::adds_bos() const { return bos_id() >= 0 && first_id() == bos_id(); }
+
+int32_t Tokenizer::first_id() const {
+  if (impl_->postprocessor == nullptr) return -1;
   const std::vector<int32_t> around = impl_->postprocessor->apply({-1});  // -1 stands for any text
-  return !around.empty() && around[0] == impl_->bos_id;
+  return around.empty() ? -1 : around[0];
 }
 
 }  // namespace hesse

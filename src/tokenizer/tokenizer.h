@@ -38,11 +38,16 @@ class Tokenizer {
   // Id of the token whose content is exactly `token`; -1 when there is none.
   int32_t token_id(std::string_view token) const;
   const std::string& token(int32_t id) const;  // its content in the file; empty for an unused id
+  bool is_added(int32_t id) const;             // cut out of the text before the model sees it, as special tokens are
   // From tokenizer_config.json, -1 when null or absent. Never from config.json: Qwen names a BOS there and has none.
   int32_t bos_id() const;
   int32_t eos_id() const;
+  int32_t pad_id() const;
+  int32_t unk_id() const;
   // Whether encode(text, kAdd) puts bos_id() in front.
   bool adds_bos() const;
+  // What encode(text, kAdd) puts in front; -1: nothing.
+  int32_t first_id() const;
 
  private:
   struct Impl;

@@ -188,6 +188,17 @@ TEST(GenerateOptions, EachFieldIsChecked) {
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
 }
 
+TEST(CheckOptions, AsThoseOfQuantizeButNothingIsWritten) {
+  CheckOptions options;
+  EXPECT_THAT(options.problems(), ElementsAre(HasSubstr("model is missing")));
+  options.quantize.model = "m";
+  EXPECT_THAT(options.problems(), IsEmpty());
+  options.quantize.bits = 5;
+  options.quantize.length = 1;
+  options.text = {""};
+  EXPECT_THAT(options.problems(), ElementsAre(HasSubstr("bits is 5"), HasSubstr("length is 1"), HasSubstr("text")));
+}
+
 TEST(BenchOptions, EachFieldIsChecked) {
   const BenchOptions usable;
   EXPECT_THAT(usable.problems(), IsEmpty());  // a model is not needed
@@ -212,7 +223,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 29);
+  EXPECT_EQ(count(QuantizeOptions()), 30);
+  EXPECT_EQ(count(CheckOptions()), 34);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 7);
   EXPECT_EQ(count(GenerateOptions()), 7);
   EXPECT_EQ(count(BenchOptions()), 7);

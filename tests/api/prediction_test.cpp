@@ -80,6 +80,8 @@ class PredictionListener : public Listener {
  public:
   void on_prediction(const Prediction& prediction) override { predicted.push_back(prediction); }
   void on_progress(const Progress& progress) override {
+    // The checks may tell how far they are before anything can be predicted.
+    if (!progress.what.starts_with("layer")) return;
     before_progress = before_progress && !predicted.empty();
     unknown = unknown || progress.seconds_left < 0;
   }

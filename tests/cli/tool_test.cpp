@@ -60,6 +60,7 @@ void expect_help_names_every_option(const std::string& command) {
 
 TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<QuantizeOptions>("quantize");
+  expect_help_names_every_option<CheckOptions>("check");
   expect_help_names_every_option<EvalOptions>("eval");
   expect_help_names_every_option<GenerateOptions>("generate");
   expect_help_names_every_option<BenchOptions>("bench");
@@ -77,8 +78,8 @@ TEST(Tool, AloneItTeachesByExample) {
   for (const char* arguments : {"", "--help", "-h"}) {
     const Outcome outcome = standard_output(arguments);
     EXPECT_EQ(outcome.code, 0);
-    for (const char* text :
-         {"hesse quantize", "hesse eval", "hesse inspect", "hesse generate", "hesse bench", "Exit codes:"}) {
+    for (const char* text : {"hesse check", "hesse quantize", "hesse eval", "hesse inspect", "hesse generate",
+                             "hesse bench", "Exit codes:"}) {
       EXPECT_THAT(outcome.out, HasSubstr(text));
     }
   }
@@ -100,6 +101,8 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
       {"quantize M -o M/ --calib c", "output is 'M/', the model itself"},
       {"quantize M -o O", "calib is missing"},
       {"quantize M N -o O --calib c", "unexpected argument 'N'"},
+      {"check", "model is missing"},
+      {"check M --bits 5", "bits is 5; must be 2, 3, 4 or 8"},
       {"eval M", "text is missing"},
       {"eval --text c", "model is missing"},
       {"eval M --text c --quiet --verbose", "excludes"},

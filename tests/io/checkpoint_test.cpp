@@ -181,6 +181,24 @@ TEST(Checkpoint, ATruncatedShardIsNamedWithBothSizes) {
                     HasSubstr("file has " + std::to_string(whole - 1)), HasSubstr("incomplete download?")));
 }
 
+TEST(Checkpoint, EveryDamagedFileIsAProblem) {
+  const TestDirectory directory;
+  for (const char* name : {"1", "2", "3"}) put_tensors(directory / name, {std::string("t") + name}, "xyz");
+  put_index(directory.path(), R"({"t1":"1","t2":"2","t3":"3","t4":"4"})");
+  fs::resize_file(directory / "1", 20);
+  fs::resize_file(directory / "3", 30);
+  std::vector<std::string> found;
+  for (const Error& problem : Checkpoint::problems(directory.path())) found.emplace_back(problem.what());
+  EXPECT_THAT(found,
+              testing::ElementsAre(HasSubstr("1 of 4 files"), HasSubstr("file has 20"), HasSubstr("file has 30")));
+  EXPECT_EQ(found.front(), refusal(directory.path()));
+  for (const char* name : {"1", "3", "4"}) {
+    fs::remove(directory / name);
+    put_tensors(directory / name, {std::string("t") + name}, "xyz");
+  }
+  EXPECT_TRUE(Checkpoint::problems(directory.path()).empty());
+}
+
 TEST(Checkpoint, WhatIsNoModelDirectoryIsToldApart) {
   const TestDirectory directory;
   EXPECT_THAT(refusal(directory / "absent"), HasSubstr("no such directory"));

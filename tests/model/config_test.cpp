@@ -30,6 +30,28 @@ std::string message(const Json& json) {
   return "no error";
 }
 
+TEST(Config, EveryProblemIsFound) {
+  EXPECT_TRUE(config_problems(Json::parse(kPlain, "t"), "t").empty());
+  Json json = config_with("hidden_size", "-1");
+  json.set("num_key_value_heads", Json(int64_t{3}));
+  json.set("hidden_act", Json("relu"));
+  json.set("rope_scaling", Json::parse(R"({"type": "linear"})", "t"));
+  std::vector<std::string> found;
+  for (const Error& problem : config_problems(json, "t")) found.emplace_back(problem.what());
+  using testing::HasSubstr;
+  EXPECT_THAT(found, testing::ElementsAre(HasSubstr("'hidden_size' is -1"), HasSubstr("3 key/value heads"),
+                                          HasSubstr("activation 'relu'"), HasSubstr("needs 'factor'")));
+  EXPECT_EQ(message(json), found.front().replace(9, 1, "config.json"));  // what is thrown is the first
+}
+
+TEST(Config, AHeadDimThatIsMissingMustFollow) {
+  EXPECT_THAT(message(config_with("num_attention_heads", "6")),
+              testing::HasSubstr("'hidden_size' 64 is no multiple of 'num_attention_heads' 6"));
+  Json json = config_with("num_attention_heads", "6");
+  json.set("head_dim", Json(int64_t{10}));
+  EXPECT_EQ(parse_model_config(json, "t").head_dim, 10);
+}
+
 TEST(Config, FillsInWhatTheFamilySays) {
   const ModelConfig c = parse_model_config(Json::parse(kPlain, "t"), "t");
   EXPECT_EQ(c.kv_heads, 4);

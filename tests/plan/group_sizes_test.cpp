@@ -26,14 +26,6 @@ TEST(GroupSizes, ListsWhatDividesEveryWidth) {
   EXPECT_EQ(group_size_advice(kSmolLm2), "32, 64, 96, 192 or -1");
 }
 
-TEST(GroupSizes, AShorterLastGroupIsNamedWithItsNumbers) {
-  EXPECT_EQ(ragged_group_note(kSmolLm2, {.group_size = 64}), "");
-  EXPECT_EQ(ragged_group_note(kSmolLm2, {.group_size = -1}), "");
-  EXPECT_THAT(ragged_group_note(kSmolLm2, {.group_size = 128}),
-              testing::AllOf(testing::HasSubstr("'layers.0.q_proj' has 576 inputs = 4 x 128 + 64"),
-                             testing::HasSubstr("32, 64, 96, 192 or -1")));
-}
-
 TEST(GroupSizes, AutoTakesTheLargestThatEnginesLoad) {
   EXPECT_EQ(largest_common_group_size(kSmolLm2), 64);  // 192 divides too, but nothing loads it
   EXPECT_EQ(largest_common_group_size(kFalcon), 64);
@@ -48,10 +40,12 @@ TEST(GroupSizes, AutoIsLegalForEveryWidth) {
   for (int64_t a = 8; a <= 1024; a += 8) {
     const std::vector<StageShape> stages = {{"qkv", false, {{"q", 64, a}}}, {"down", true, {{"d", 64, 3 * a}}}};
     const int64_t size = largest_common_group_size(stages);
-    EXPECT_EQ(ragged_group_note(stages, {.group_size = size}), "") << a;
+    for (const StageShape& stage : stages) {
+      EXPECT_EQ(stage.in() % LinearSpec{.group_size = size}.group_width(stage.in()), 0) << a;
+    }
     for (const int64_t larger : kCommonGroupSizes) {
       if (larger > size) {
-        EXPECT_NE(ragged_group_note(stages, {.group_size = larger}), "") << a;
+        EXPECT_TRUE(a % larger != 0 || 3 * a % larger != 0) << a;
       }
     }
   }

@@ -53,9 +53,9 @@ TEST(Memory, OfATinyModelCountedByHand) {
   EXPECT_EQ(part(hessian, "activations"), rows * 4 * (8 + 8 + 12));
   const PhaseMemory& solve = phase(plan, "solve");
   EXPECT_THAT(solve.where, HasSubstr("down_proj"));
-  EXPECT_EQ(part(solve, "targets"), 4 * 2 * 96);          // and a copy
-  EXPECT_EQ(part(solve, "codes"), 2 * (96 + 3 * 8 * 5));  // a float and a byte for each of 3 groups of 8 rows
-  EXPECT_EQ(part(solve, "scratch"), 12 * 4 * 12 + 3 * 12 * 64 * 8);  // factors of the groups, a tile of rows
+  EXPECT_EQ(part(solve, "targets"), 4 * 2 * 96);                   // and a copy
+  EXPECT_EQ(part(solve, "codes"), 2 * (96 + 3 * 8 * 5));           // a float and a byte for each of 3 groups of 8 rows
+  EXPECT_EQ(part(solve, "scratch"), 96 * 5 + 256 * (12 + 8) * 4);  // its losses: error, codes, a panel of H, a product
   EXPECT_EQ(part(phase(plan, "factor"), "hessians"), 8 * 12 * 12);
 }
 

@@ -110,6 +110,7 @@ const char* const kGolden = R"({
     "shard_size": 5.0,
     "compute": "auto",
     "overwrite": false,
+    "check": true,
     "threads": 0
   },
   "machine": {

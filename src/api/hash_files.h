@@ -1,0 +1,16 @@
+// SHA-256 of the files that decide a result.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "hesse/types.h"
+#include "run/job.h"
+
+namespace hesse {
+
+// Configuration, tokenizer, weights and calibration text, as far as they are there.
+std::vector<std::filesystem::path> input_files(const Job& job);
+InputFile hash_file(const std::filesystem::path& path);
+
+}  // namespace hesse

@@ -1,0 +1,133 @@
+#include "api/plan.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "api/machine_rates.h"
+#include "base/dtype.h"
+#include "base/process.h"
+#include "base/threads.h"
+#include "plan/findings.h"
+#include "plan/group_sizes.h"
+#include "plan/loaders.h"
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kBytesPerGb = 1e9;
+
+// Of a folder that need not exist yet; -1: the system does not tell.
+int64_t free_bytes(fs::path path) {
+  std::error_code error;
+  path = fs::absolute(path, error);
+  while (!path.empty() && path.has_relative_path() && !fs::exists(path, error)) path = path.parent_path();
+  const fs::space_info space = fs::space(path, error);
+  return error ? -1 : static_cast<int64_t>(space.available);
+}
+
+int64_t element_bytes(const Job& job) {
+  const TensorView* embedding = nullptr;
+  if (job.model != nullptr) embedding = job.checkpoint->find(job.model->config().family->embedding);
+  return embedding != nullptr ? dtype_size(embedding->spec.dtype) : 2;
+}
+
+int64_t file_bytes(const Job& job, const ModelShapes& shapes) {
+  if (job.checkpoint == nullptr) return static_cast<int64_t>(2 * shapes.parameters());
+  int64_t bytes = 0;
+  for (const fs::path& file : job.checkpoint->files()) bytes += static_cast<int64_t>(fs::file_size(file));
+  return bytes;
+}
+
+void add_loaders(const PlanRequest& request, const DiskPlan& disk, PlanFacts& facts, Findings& findings) {
+  const std::vector<LoaderRow> table =
+      loader_table(request.shapes, {.spec = request.settings.spec,
+                                    .format = request.format->name(),
+                                    .negative_scales = request.gptq.grid.negative_scales,
+                                    .bf16 = request.bf16,
+                                    .sharded = disk.result_bytes > request.shard_bytes});
+  for (Finding& finding : loader_findings(table)) {
+    // An engine that somebody may never use is no reason to stop, nor to worry.
+    finding.severity = std::min(finding.severity, Severity::kNote);
+    findings.add(std::move(finding));
+  }
+  for (const LoaderRow& row : table) {
+    facts.loaders.push_back({std::string(row.engine), std::string(row.kernel), row.devices,
+                             std::string(verdict_name(row.verdict)), row.why, std::string(row.source),
+                             std::string(row.date)});
+  }
+}
+
+void add_group_sizes(const PlanRequest& request, PlanFacts& facts) {
+  std::vector<StageShape> stages;
+  for (const PlannedLayer& layer : request.shapes.layers)
+    stages.insert(stages.end(), layer.stages.begin(), layer.stages.end());
+  for (const LinearGroupSizes& row : group_size_table(stages, request.settings.spec, *request.format)) {
+    GroupSizeFacts linear{row.linear, row.out, row.in, row.count, {}};
+    for (const auto& size : row.sizes) linear.sizes.push_back({size.group_size, std::string(group_fit_name(size.fit))});
+    facts.group_sizes.push_back(std::move(linear));
+  }
+}
+
+}  // namespace
+
+PlanRequest plan_request(const Job& job, ModelShapes shapes) {
+  PlanRequest request;
+  request.shapes = std::move(shapes);
+  request.gptq = job.gptq;
+  request.format = job.format;
+  request.output = job.options.output;
+  QuantizeSize size = size_of(job);
+  if (!job.windows && job.solver->needs_hessian) {
+    size.sequences = job.options.samples;
+    size.length = job.options.length;
+  }
+  request.settings = {.size = size,
+                      .spec = job.spec,
+                      .sweeps = job.gptq.sweeps,
+                      .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
+                      .file_bytes = element_bytes(job),
+                      .threads = threads()};
+  request.bf16 = is_stored_as_bf16(job.config_json);
+  request.model_bytes = file_bytes(job, request.shapes);
+  request.shard_bytes = static_cast<int64_t>(job.options.shard_size * kBytesPerGb);
+  return request;
+}
+
+RunSeconds predict_seconds(const PlanRequest& request) {
+  const RateMeter meter(Care::kQuick);
+  meter.warm_up();
+  MachineRates rates = measure_products(meter, request.shapes, request.settings.size);
+  measure_solver(meter, request.shapes, request.settings.spec, request.gptq, rates);
+  return predict_quantize(request.shapes, request.settings.size, request.model_bytes, rates);
+}
+
+PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
+  PlanFacts facts;
+  facts.parameters = static_cast<int64_t>(request.shapes.parameters());
+  facts.layers = std::ssize(request.shapes.layers);
+  const MemoryPlan memory = plan_memory(request.shapes, request.settings);
+  for (const PhaseMemory& phase : memory.phases)
+    facts.memory.push_back({std::string(phase.phase), phase.where, static_cast<int64_t>(phase.bytes())});
+  facts.peak_memory_bytes = memory.peak_bytes();
+  facts.available_memory_bytes = available_memory_bytes();
+  findings.add(memory_finding(request.shapes, request.settings, facts.available_memory_bytes, Spilling::kNever));
+  const DiskPlan disk = plan_disk(request.shapes, request.settings, *request.format);
+  facts.result_bytes = disk.result_bytes;
+  facts.work_bytes = disk.journal_bytes + disk.spill_bytes;
+  facts.free_disk_bytes = free_bytes(request.output);
+  if (facts.free_disk_bytes >= 0) findings.add(disk_finding(disk, facts.free_disk_bytes));
+  if (request.settings.size.solves && request.settings.size.tokens() > 0) {
+    const RunSeconds seconds = predict_seconds(request);
+    facts.seconds = seconds.total();
+    facts.phases = seconds.phases();
+    for (const LayerSeconds& layer : seconds.layers) facts.layer_seconds.push_back(layer.total());
+  }
+  add_group_sizes(request, facts);
+  add_loaders(request, disk, facts, findings);
+  return facts;
+}
+
+}  // namespace hesse

@@ -1,0 +1,37 @@
+// What a run will need, before it: memory, disk, time, and which engines will load its result.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/findings.h"
+#include "formats/format.h"
+#include "hesse/types.h"
+#include "plan/memory.h"
+#include "plan/prediction.h"
+#include "plan/shapes.h"
+#include "run/job.h"
+
+namespace hesse {
+
+struct PlanRequest {
+  ModelShapes shapes;
+  MemorySettings settings;
+  GptqOptions gptq;
+  const ExportFormat* format = nullptr;
+  bool bf16 = false;             // the model's own type
+  int64_t model_bytes = 0;       // of all weight files
+  int64_t shard_bytes = 0;       // of a weight file of the result at most
+  std::filesystem::path output;  // where the result will lie
+};
+
+// Of a model of which nothing but the shapes need be known. Where the job has no windows (yet), those that its options
+// ask for.
+PlanRequest plan_request(const Job& job, ModelShapes shapes);
+
+// The seconds of all phases behind the checks; the rates of this machine are measured for it, in a second or so.
+RunSeconds predict_seconds(const PlanRequest& request);
+
+PlanFacts make_plan(const PlanRequest& request, Findings& findings);
+
+}  // namespace hesse

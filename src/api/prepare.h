@@ -1,0 +1,66 @@
+// Everything that is known and checked before the first layer is quantized: for `check`, which tells it, and for
+// `quantize`, which goes on with the job when there is no error.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/findings.h"
+#include "base/process.h"
+#include "hesse/events.h"
+#include "hesse/options.h"
+#include "hesse/types.h"
+#include "plan/shapes.h"
+#include "run/job.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hesse {
+
+// How thoroughly to look.
+struct Depth {
+  bool read_weights = false;       // all of them, for values that are not finite
+  bool trial_at_any_cost = false;  // not only when it is over in about a minute
+};
+
+struct Prepared {
+  Job job;  // whole when there are no errors; parts that could not be made are empty
+  Findings findings;
+  std::optional<ModelShapes> shapes;  // when config.json is good enough to plan by
+  std::optional<Tokenizer> tokenizer;
+  std::vector<SpecialTokenFacts> special_tokens;
+  std::optional<CalibrationFacts> calibration;
+  std::optional<TrialFacts> trial;
+};
+
+// What is wrong with model, text or options is a finding; other kinds of errors are thrown.
+Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& listener);
+
+// The same from config.json alone, which `options.model` may name by itself: no more than a plan can be made of it.
+Prepared prepare_config(const QuantizeOptions& options);
+
+// The parts of it, in their order. Each looks at what is there and leaves the rest.
+void prepare_model(Prepared& prepared);     // config.json, tensors, what the format can store
+void check_group_size(Prepared& prepared);  // of job.stages
+void read_weights(Prepared& prepared, Listener& listener);
+void prepare_text(Prepared& prepared);  // tokenizer and calibration windows
+void run_trial(Prepared& prepared, const Depth& depth, Listener& listener);
+
+// A finding in one line: "what: why; todo".
+std::string one_line(const Finding& finding);
+
+// Tells the listener how far `what` is, once it takes longer than a moment, and asks whether to stop.
+class Ticker {
+ public:
+  Ticker(Listener& listener, std::string what) : listener_(listener), what_(std::move(what)) {}
+  void tick(double share) const;
+  double seconds() const { return watch_.seconds(); }
+
+ private:
+  Listener& listener_;
+  std::string what_;
+  Stopwatch watch_;
+};
+
+}  // namespace hesse

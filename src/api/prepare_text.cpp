@@ -1,0 +1,89 @@
+// The tokenizer against the model, and the calibration text.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/prepare.h"
+#include "data/special_tokens.h"
+#include "data/statistics.h"
+#include "data/windows.h"
+#include "hesse/error.h"
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_tokens(Prepared& prepared) {
+  const Job& job = prepared.job;
+  Findings& findings = prepared.findings;
+  const int64_t vocab = job.model != nullptr ? job.model->config().vocab : 0;
+  if (vocab > 0) check_vocabulary(*prepared.tokenizer, vocab, findings);
+  const Advice advice = {"tokenizer.ids", "", "correct the field, or take the file from the original model"};
+  findings.attempt(advice, [&] {
+    prepared.special_tokens = read_special_tokens(job.model_directory, job.config_json, *prepared.tokenizer);
+    check_special_tokens(prepared.special_tokens, {.vocab = vocab, .bos = job.options.bos}, findings);
+  });
+}
+
+// Where the tokenizer names no padding, config.json may.
+int64_t padding_id(const Prepared& prepared) {
+  for (const SpecialTokenFacts& token : prepared.special_tokens) {
+    if (token.name != "pad") continue;
+    if (token.tokenizer >= 0) return token.tokenizer;
+    if (!token.config.empty()) return token.config.front();
+  }
+  return -1;
+}
+
+void check_calibration(Prepared& prepared) {
+  Job& job = prepared.job;
+  const QuantizeOptions& options = job.options;
+  const std::vector<fs::path> files(options.calibration.begin(), options.calibration.end());
+  const bool read = prepared.findings.attempt(
+      {"calibration.text", "there is nothing to measure the model on", "give more text, or another file"}, [&] {
+        job.windows =
+            calibration_windows(files, *prepared.tokenizer,
+                                {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
+      });
+  if (!read) return;
+  CalibrationFacts facts = describe_calibration(*job.windows, *prepared.tokenizer, padding_id(prepared));
+  for (const StageShape& stage : job.stages) facts.widest = std::max(facts.widest, stage.in());
+  judge_calibration(facts, job.windows->notes, options.length, prepared.findings);
+  prepared.calibration = std::move(facts);
+  if (job.model == nullptr) return;
+  const ModelConfig& config = job.model->config();
+  prepared.findings.attempt({"tokenizer.vocabulary", "the model has no row for that token",
+                             "take tokenizer.json and the weights from the same place"},
+                            [&] { require_ids_in_vocabulary(*job.windows, config.vocab); });
+  if (options.length > config.max_positions) {
+    prepared.findings.warning("calibration.length",
+                              fmt::format("windows of {} tokens, but the model was made for {} positions",
+                                          options.length, config.max_positions),
+                              "", "give a smaller --length");
+  }
+}
+
+}  // namespace
+
+void prepare_text(Prepared& prepared) {
+  const Job& job = prepared.job;
+  Findings& findings = prepared.findings;
+  const bool needed = !job.options.calibration.empty();
+  if (!needed && !fs::exists(job.model_directory / "tokenizer.json")) {
+    findings.note("tokenizer.file", "there is no tokenizer.json", "", "");
+    return;
+  }
+  const Advice advice = {"tokenizer.file", "text cannot become tokens", "fetch tokenizer.json of the model"};
+  if (!findings.attempt(advice, [&] { prepared.tokenizer = Tokenizer::from_directory(job.model_directory); })) return;
+  check_tokens(prepared);
+  if (!needed) return;
+  const Advice bos = {"tokenizer.bos", "windows cannot begin with it", "leave --bos out"};
+  if (job.options.bos && !findings.attempt(bos, [&] { require_bos(*prepared.tokenizer); })) return;
+  check_calibration(prepared);
+}
+
+}  // namespace hesse

@@ -1,0 +1,193 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/console.h"
+#include "cli/text.h"
+#include "hesse/api.h"
+
+namespace hesse {
+namespace {
+
+const Manual kManual = {
+    "check",
+    "what can be known before work, and what to do about it",
+    "MODEL [--calib FILE...] [--text FILE...] [flags of quantize]",
+    "  hesse check Llama-3.2-1B\n"
+    "      config, tensors and tokenizer; a few tokens through the model\n"
+    "  hesse check Llama-3.2-1B --calib text.txt --text heldout.txt\n"
+    "      the calibration text as well, and whether it overlaps the evaluation text\n"
+    "  hesse check Llama-3.2-1B --calib text.txt --bits 3 --group-size 64 --json\n"
+    "      the same flags as `hesse quantize`; the result for a program\n"
+    "  hesse check Llama-3.1-405B --config-only\n"
+    "      before a download: memory, disk and time from config.json alone; --verbose: which engines, and why\n"
+    "  hesse check Llama-3.2-1B --deep --sha256\n"
+    "      every weight and every byte is read\n"
+    "\n"
+    "Exit code 0: nothing to do; 1: warnings; 3: errors, on which `hesse quantize` would stop.\n",
+};
+
+constexpr int kIndent = 9;
+constexpr int kWidth = 100;
+constexpr size_t kMostScripts = 4;
+
+std::string paragraph(std::string_view word, std::string_view text) {
+  return fmt::format("{:<{}}{}\n", word, kIndent, wrap(text, kIndent, kWidth));
+}
+
+// What, why and what to do: a line each.
+std::string finding_text(const Finding& finding) {
+  std::string text = paragraph(severity_name(finding.severity), fmt::format("{}  ({})", finding.what, finding.check));
+  if (!finding.why.empty()) text += paragraph("  why", finding.why);
+  if (!finding.todo.empty()) text += paragraph("  to do", finding.todo);
+  return text;
+}
+
+// Control characters as a terminal cannot act on them.
+std::string visible(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else {
+      out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+    }
+  }
+  return out;
+}
+
+std::string lengths_text(const CalibrationFacts& facts) {
+  std::vector<std::string> parts;
+  for (const LengthBucket& bucket : facts.lengths) {
+    const std::string range =
+        bucket.from == bucket.to ? fmt::format("{}", bucket.from) : fmt::format("{} to {}", bucket.from, bucket.to);
+    parts.push_back(fmt::format("{} of {} tokens", counted(bucket.count, "sequence"), range));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string calibration_text(const CalibrationFacts& facts) {
+  std::vector<std::string> scripts, files;
+  for (const ScriptShare& script : facts.scripts) {
+    scripts.push_back(fmt::format("{} {}", script.name, format_percent(script.share)));
+  }
+  for (const TextFacts& file : facts.files) {
+    files.push_back(fmt::format("{} ({}, {} tokens)", file.name, format_bytes(file.bytes), file.tokens));
+  }
+  std::string text = "\ncalibration\n";
+  text += fact("  files", format_list(files, 5));
+  text += fact("  tokens", fmt::format("{}: {}", facts.tokens, lengths_text(facts)));
+  text += fact("  vocabulary", fmt::format("{} different tokens, {} of it", facts.distinct_tokens,
+                                           format_percent(facts.vocabulary_share)));
+  text += fact("  scripts", format_list(scripts, kMostScripts));
+  text += fact("  repeated", fmt::format("{} of the tokens, {}", format_percent(facts.repeated),
+                                         counted(facts.duplicate_sequences, "window") + " twice"));
+  text += fact("  padding", format_percent(facts.padding));
+  if (facts.overlap >= 0) text += fact("  overlap", format_percent(facts.overlap) + " of the evaluation text");
+  return text + fact("  begins", visible(facts.first_text));
+}
+
+std::string tokens_text(const CheckResult& result) {
+  std::string text;
+  for (const SpecialTokenFacts& token : result.special_tokens) {
+    const std::string ids = token.used.empty() ? "none" : fmt::format("{}", fmt::join(token.used, ", "));
+    text += fact("  " + token.name, token.content.empty() ? ids : fmt::format("{} ({})", ids, token.content));
+  }
+  return text.empty() ? "" : "\nspecial tokens that are used\n" + text;
+}
+
+std::string files_text(const CheckResult& result) {
+  std::string text;
+  for (const InputFile& file : result.files) text += fmt::format("{}  {}\n", file.sha256, file.name);
+  return text.empty() ? "" : "\nSHA-256\n" + text;
+}
+
+std::string plan_text(const PlanFacts& plan, bool verbose) {
+  std::string text = "\nplan\n";
+  text +=
+      fact("  model", fmt::format("{} parameters in {}", format_count(plan.parameters), counted(plan.layers, "layer")));
+  text += fact("  memory", fmt::format("{} at the peak, {} available", format_bytes(plan.peak_memory_bytes),
+                                       format_bytes(plan.available_memory_bytes)));
+  for (const PhaseMemoryFacts& phase : plan.memory) {
+    if (verbose) text += fact("    " + phase.phase, fmt::format("{}  {}", format_bytes(phase.bytes), phase.where));
+  }
+  const std::string free = plan.free_disk_bytes < 0 ? "" : fmt::format(", {} free", format_bytes(plan.free_disk_bytes));
+  text += fact("  disk", fmt::format("{} for the result, {} more until it is whole{}", format_bytes(plan.result_bytes),
+                                     format_bytes(plan.work_bytes), free));
+  if (plan.seconds < 0) return text;
+  const double layer =
+      plan.layer_seconds.empty() ? 0 : *std::max_element(plan.layer_seconds.begin(), plan.layer_seconds.end());
+  text += fact("  time", fmt::format("about {} on this machine, {} a layer", format_duration(plan.seconds),
+                                     format_duration(layer)));
+  for (const PhaseTime& phase : plan.phases) {
+    if (verbose) text += fact("    " + phase.name, format_duration(phase.seconds));
+  }
+  return text;
+}
+
+std::string group_size_text(const PlanFacts& plan) {
+  std::string text = "\ngroup sizes\n";
+  for (const GroupSizeFacts& linear : plan.group_sizes) {
+    std::vector<std::string> sizes;
+    for (const auto& size : linear.sizes) sizes.push_back(fmt::format("{} {}", size.group_size, size.fit));
+    text += fmt::format("  {} x {}  {}, {}: {}\n", linear.out, linear.in, linear.linear,
+                        counted(linear.count, "linear"), fmt::join(sizes, ", "));
+  }
+  return text;
+}
+
+std::string devices_text(const LoaderFacts& loader) {
+  return loader.devices == 1 ? "" : fmt::format(" on {} devices", loader.devices);
+}
+
+std::string loaders_text(const PlanFacts& plan) {
+  std::string text = "\nwho loads the result\n";
+  for (const LoaderFacts& row : plan.loaders) {
+    text += fmt::format("  {:<8}{}{}{}\n", row.verdict, row.engine + " " + row.kernel, devices_text(row),
+                        row.why.empty() ? "" : ": " + row.why);
+  }
+  return text;
+}
+
+// What is good is counted, and told with --verbose.
+std::string check_text(const CheckResult& result, bool verbose) {
+  std::string text;
+  for (const Finding& finding : result.findings) {
+    if (verbose || finding.severity != Severity::kGood) text += finding_text(finding);
+  }
+  text += tokens_text(result);
+  if (result.calibration) text += calibration_text(*result.calibration);
+  if (result.plan) text += plan_text(*result.plan, verbose);
+  if (result.plan && verbose) text += group_size_text(*result.plan) + loaders_text(*result.plan);
+  text += files_text(result);
+  const std::string verdict = result.worst() == Severity::kError     ? "quantize would stop"
+                              : result.worst() == Severity::kWarning ? "quantize would run"
+                                                                     : "nothing to do";
+  return text + fmt::format("\n{}: {}, {}, {}, {} checks good, {}\n", verdict,
+                            counted(result.count(Severity::kError), "error"),
+                            counted(result.count(Severity::kWarning), "warning"),
+                            counted(result.count(Severity::kNote), "note"), result.count(Severity::kGood),
+                            format_duration(result.seconds));
+}
+
+}  // namespace
+
+int run_check(const Arguments& arguments) {
+  CheckOptions options;
+  options.quantize = options_of_preset(arguments);
+  Manner manner;
+  if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
+  Console console(manner);
+  warn_about_environment(console, options.quantize.threads);
+  const CheckResult result = check(options, console);
+  console.output(manner.json ? to_json(result) + '\n' : check_text(result, manner.verbose));
+  if (result.worst() == Severity::kError) return kExitStops;
+  return result.worst() == Severity::kWarning ? kExitNotAllWell : kExitFine;
+}
+
+}  // namespace hesse

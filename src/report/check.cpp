@@ -1,0 +1,148 @@
+// Findings and facts of `check` as JSON.
+#include "io/json.h"
+#include "report/report.h"
+#include "report/utf8.h"
+
+namespace hesse {
+namespace {
+
+Json text(std::string_view value) { return Json(valid_utf8(value)); }
+
+// What was not measured is -1.
+Json measured(double value) { return value >= 0 ? Json(value) : Json(); }
+
+template <class Integer>
+Json list(const std::vector<Integer>& values) {
+  Json out = Json::array();
+  for (const Integer value : values) out.push_back(Json(static_cast<int64_t>(value)));
+  return out;
+}
+
+template <class Item, class ToJson>
+Json list_of(const std::vector<Item>& items, ToJson to) {
+  Json out = Json::array();
+  for (const Item& item : items) out.push_back(to(item));
+  return out;
+}
+
+Json finding_json(const Finding& finding) {
+  return Json::Object{{"severity", text(severity_name(finding.severity))},
+                      {"check", text(finding.check)},
+                      {"what", text(finding.what)},
+                      {"why", text(finding.why)},
+                      {"todo", text(finding.todo)}};
+}
+
+Json special_token_json(const SpecialTokenFacts& token) {
+  return Json::Object{{"name", text(token.name)},
+                      {"used", list(token.used)},
+                      {"config", list(token.config)},
+                      {"generation_config", list(token.generation)},
+                      {"tokenizer", token.tokenizer >= 0 ? Json(token.tokenizer) : Json()},
+                      {"content", text(token.content)}};
+}
+
+Json text_json(const TextFacts& file) {
+  return Json::Object{{"name", text(file.name)}, {"bytes", file.bytes}, {"tokens", file.tokens}};
+}
+
+Json bucket_json(const LengthBucket& bucket) {
+  return Json::Object{{"from", bucket.from}, {"to", bucket.to}, {"sequences", bucket.count}};
+}
+
+Json script_json(const ScriptShare& script) {
+  return Json::Object{{"script", text(script.name)}, {"share", script.share}};
+}
+
+Json file_json(const InputFile& file) {
+  return Json::Object{{"name", text(file.name)}, {"bytes", file.bytes}, {"sha256", text(file.sha256)}};
+}
+
+Json calibration_json(const CalibrationFacts& facts) {
+  return Json::Object{{"files", list_of(facts.files, text_json)},
+                      {"sequences", facts.sequences},
+                      {"tokens", facts.tokens},
+                      {"widest_input", facts.widest > 0 ? Json(facts.widest) : Json()},
+                      {"lengths", list_of(facts.lengths, bucket_json)},
+                      {"duplicate_sequences", facts.duplicate_sequences},
+                      {"repeated", facts.repeated},
+                      {"padding", facts.padding},
+                      {"unknown", facts.unknown},
+                      {"distinct_tokens", facts.distinct_tokens},
+                      {"vocabulary_share", facts.vocabulary_share},
+                      {"scripts", list_of(facts.scripts, script_json)},
+                      {"overlap", measured(facts.overlap)},
+                      {"first_ids", list(facts.first_ids)},
+                      {"first_text", text(facts.first_text)}};
+}
+
+Json trial_json(const TrialFacts& trial) {
+  return Json::Object{{"text", text(trial.text)},
+                      {"predictions", trial.predictions},
+                      {"nll", trial.nll},
+                      {"nll_with_bos", measured(trial.nll_bos)},
+                      {"uniform_nll", trial.uniform},
+                      {"seconds", trial.seconds}};
+}
+
+Json plan_json(const PlanFacts& plan) {
+  const auto memory = [](const PhaseMemoryFacts& phase) {
+    return Json::Object{{"phase", text(phase.phase)}, {"where", text(phase.where)}, {"bytes", phase.bytes}};
+  };
+  const auto seconds = [](const PhaseTime& phase) {
+    return Json::Object{{"phase", text(phase.name)}, {"seconds", phase.seconds}};
+  };
+  const auto group_size = [](const GroupSizeFacts& linear) {
+    const auto size = [](const GroupSizeFacts::Size& s) {
+      return Json::Object{{"group_size", s.group_size}, {"fit", text(s.fit)}};
+    };
+    return Json::Object{{"linear", text(linear.linear)},
+                        {"out", linear.out},
+                        {"in", linear.in},
+                        {"count", linear.count},
+                        {"sizes", list_of(linear.sizes, size)}};
+  };
+  const auto loader = [](const LoaderFacts& row) {
+    return Json::Object{{"engine", text(row.engine)}, {"kernel", text(row.kernel)}, {"devices", row.devices},
+                        {"loads", text(row.verdict)}, {"why", text(row.why)},       {"source", text(row.source)},
+                        {"read_on", text(row.date)}};
+  };
+  return Json::Object{{"parameters", plan.parameters},
+                      {"layers", plan.layers},
+                      {"peak_memory_bytes", plan.peak_memory_bytes},
+                      {"available_memory_bytes", plan.available_memory_bytes},
+                      {"memory", list_of(plan.memory, memory)},
+                      {"result_bytes", plan.result_bytes},
+                      {"work_bytes", plan.work_bytes},
+                      {"free_disk_bytes", plan.free_disk_bytes >= 0 ? Json(plan.free_disk_bytes) : Json()},
+                      {"seconds", measured(plan.seconds)},
+                      {"phases", list_of(plan.phases, seconds)},
+                      {"layer_seconds", list_of(plan.layer_seconds, [](double s) { return Json(s); })},
+                      {"group_sizes", list_of(plan.group_sizes, group_size)},
+                      {"loaders", list_of(plan.loaders, loader)}};
+}
+
+}  // namespace
+
+std::string to_json(const CheckResult& result) {
+  Json counts = Json::object();
+  for (const Severity severity : {Severity::kError, Severity::kWarning, Severity::kNote, Severity::kGood}) {
+    counts.set(severity_name(severity), result.count(severity));
+  }
+  const Json root = Json::Object{{"schema", "hesse-check/1"},
+                                 {"version", text(result.version)},
+                                 {"model", text(result.model_name)},
+                                 {"family", result.family.empty() ? Json() : text(result.family)},
+                                 {"worst", text(severity_name(result.worst()))},
+                                 {"counts", std::move(counts)},
+                                 {"findings", list_of(result.findings, finding_json)},
+                                 {"special_tokens", list_of(result.special_tokens, special_token_json)},
+                                 {"calibration", result.calibration ? calibration_json(*result.calibration) : Json()},
+                                 {"trial", result.trial ? trial_json(*result.trial) : Json()},
+                                 {"plan", result.plan ? plan_json(*result.plan) : Json()},
+                                 {"files", list_of(result.files, file_json)},
+                                 {"seconds", result.seconds}};
+  return root.dump(2);
+}
+
+}  // namespace hesse

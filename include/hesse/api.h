@@ -16,6 +16,8 @@ std::string version();  // "0.1.0"
 // Quantizes options.model into options.output and returns the record, which is also written there as hesse-run.json.
 // GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022, arXiv:2210.17323) in the feedback form of docs/ALGORITHM.md.
 // The output appears whole, by a rename, or not at all. Every packed tensor is read back and compared before that.
+// What is done is committed to OUT.hesse-work as it is done; an equal call goes on from there after whatever ended the
+// one before, to the same bytes. One call at a time may be at work on an output; a second is refused, Error(kUsage).
 // Equal inputs, options and thread count give byte-identical tensors. All checks come before the first matrix product.
 RunRecord quantize(const QuantizeOptions& options, Listener& listener);
 

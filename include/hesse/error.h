@@ -12,7 +12,7 @@ enum class ErrorKind {
   kBadInput,     // exit code 3: a model, text or option file that is missing, damaged or inconsistent
   kEnvironment,  // exit code 4: disk full, no permission, not enough memory
   kInternal,     // exit code 5: a promise of our own that does not hold; please report it
-  kInterrupted,  // exit code 130: the listener asked to stop; nothing half-written stays behind
+  kInterrupted,  // exit code 130: the listener asked to stop; a quantization keeps what is done
 };
 
 // Message: place in brackets, object, both numbers, what to try. One line.

@@ -59,6 +59,45 @@ struct LinearRecord {
   double seconds = 0;              // solving this linear, without the forward pass
 };
 
+// Whether a field is -1 where nothing was measured, which JSON shows as null.
+enum class Measured { kAlways, kSometimes };
+
+// Calls visit(name, field, measured) for every field, in the order of the record. `Self` is LinearRecord or const
+// LinearRecord.
+template <class Self, class Visitor>
+void visit_linear_record(Self& l, Visitor&& visit) {
+  constexpr Measured kAlways = Measured::kAlways, kSometimes = Measured::kSometimes;
+  visit("name", l.name, kAlways);
+  visit("layer", l.layer, kAlways);
+  visit("out", l.out, kAlways);
+  visit("in", l.in, kAlways);
+  visit("bits", l.bits, kAlways);
+  visit("group_size", l.group_size, kAlways);
+  visit("symmetric", l.symmetric, kAlways);
+  visit("status", l.status, kAlways);
+  visit("loss", l.loss, kSometimes);
+  visit("relative_error", l.relative_error, kSometimes);
+  visit("rtn_relative_error", l.rtn_relative_error, kSometimes);
+  visit("fit_error", l.fit_error, kSometimes);
+  visit("held_out_error", l.held_out_error, kSometimes);
+  visit("damping", l.damping, kAlways);
+  visit("factorizations", l.factorizations, kAlways);
+  visit("failed_minor", l.failed_minor, kAlways);
+  visit("tokens", l.tokens, kAlways);
+  visit("tokens_left_out", l.tokens_left_out, kAlways);
+  visit("hessian_blocks", l.hessian_blocks, kAlways);
+  visit("effective_rank", l.effective_rank, kAlways);
+  visit("condition", l.condition, kAlways);
+  visit("peak_diagonal", l.peak_diagonal, kAlways);
+  visit("dead_channels", l.dead_channels, kAlways);
+  visit("duplicate_channels", l.duplicate_channels, kAlways);
+  visit("largest_activation", l.largest_activation, kSometimes);
+  visit("largest_output", l.largest_output, kSometimes);
+  visit("floored_scales", l.floored_scales, kAlways);
+  visit("clip_rate", l.clip_rate, kAlways);
+  visit("seconds", l.seconds, kAlways);
+}
+
 // What a user should know about a linear: each follows from its record, and its name never changes.
 enum class Trouble {
   kFewTokens,             // fewer tokens than inputs: H is rank-deficient and rests on its damping
@@ -100,15 +139,26 @@ struct RunRecord {
   std::vector<LinearRecord> linears;
   std::vector<PhaseTime> phases;
   std::vector<std::string> warnings;
-  double seconds = 0;
-  double predicted_seconds = -1;  // before the first layer; -1: no prediction (method rtn, or no calibration text)
-  Work work;                      // floating point operations that the run asked for
+  double seconds = 0;         // of this process
+  int64_t resumed = 0;        // how many times the run was gone on with
+  double seconds_before = 0;  // of the processes before this one, each until what it last committed
+  double predicted_seconds =
+      -1;     // of this process, before its first layer; -1: none (method rtn, or no calibration text)
+  Work work;  // floating point operations that the run asked for
   int64_t peak_memory_bytes = 0;
   int64_t predicted_peak_memory_bytes = -1;  // likewise
   int64_t output_bytes = 0;                  // of all tensors
   double bits_per_weight = 0;                // of the quantized linears, scales and zero points included
 
   int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter, kFallback or kSkipped
+};
+
+// What a run finds done when it goes on with an interrupted one.
+struct Resumed {
+  int64_t linears = 0;  // done and safe
+  int64_t of = 0;
+  int64_t layer = 0;        // the first that is not done
+  int64_t first_layer = 0;  // from which the activations are computed again, without solving
 };
 
 struct Progress {
@@ -121,12 +171,14 @@ struct Progress {
 class Listener {
  public:
   virtual ~Listener() = default;
+  virtual void on_resumed(const Resumed&) {}        // quantize: before anything else that it tells
   virtual void on_prediction(const Prediction&) {}  // quantize: before the first layer
   virtual void on_progress(const Progress&) {}
   virtual void on_linear(const LinearRecord&) {}
   virtual void on_warning(std::string_view) {}
   virtual void on_text(std::string_view) {}  // generate: the next piece of text
-  // Asked between steps; true ends the job with Error(kInterrupted) and leaves nothing half-written.
+  // Asked between steps; true ends the job with Error(kInterrupted) and leaves nothing half-written. A quantization
+  // asks when the linears under way are done and safe.
   virtual bool stop_requested() { return false; }
 };
 

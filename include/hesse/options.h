@@ -39,8 +39,10 @@ struct QuantizeOptions {
   double shard_size = 5.0;                // GB a weight file at most
   std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   bool overwrite = false;                 // replace an output directory that Hesse wrote
-  bool check = true;  // before work, run the model on a few tokens: does its tokenizer belong to it?
-  int threads = 0;    // 0: all processors this process may use
+  bool check = true;                      // before work, run the model on a few tokens: is the tokenizer its own?
+  bool resume = true;                     // go on with an interrupted run of the same command; false: start afresh
+  double disk = 0;                        // GB on disk at most for activations to resume from; 0: half of what is free
+  int threads = 0;                        // 0: all processors this process may use
 
   // Options as "balanced", "fast" (one stream), "best" (twice the windows, candidates and sweeps) or "classic" (GPTQ as
   // AutoGPTQ has it) set the fields marked *; every other field as above. Error(kUsage) lists the names.
@@ -85,6 +87,8 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
   visit("check", o.check, "first run the model on a few tokens, to see that its tokenizer belongs to it");
+  visit("resume", o.resume, "go on with what is in OUT.hesse-work; --no-resume starts afresh");
+  visit("disk", o.disk, "GB on disk for activations to resume from, while the run lasts; 0: half of what is free");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 

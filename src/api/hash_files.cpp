@@ -1,9 +1,8 @@
 #include "api/hash_files.h"
 
-#include <algorithm>
+#include <utility>
 
-#include "base/sha256.h"
-#include "io/file.h"
+#include "io/file_sum.h"
 
 namespace hesse {
 
@@ -22,15 +21,8 @@ std::vector<fs::path> input_files(const Job& job) {
 }
 
 InputFile hash_file(const fs::path& path) {
-  constexpr int64_t kPiece = int64_t{8} << 20;  // mapped at a time
-  const MappedFile file(path);
-  Sha256 hash;
-  for (int64_t first = 0; first < file.size(); first += kPiece) {
-    const int64_t size = std::min(kPiece, file.size() - first);
-    hash.update(file.bytes().data() + first, static_cast<size_t>(size));
-    file.dont_need(first, size);
-  }
-  return {path.filename().string(), file.size(), hash.hex()};
+  FileSum sum = sum_of_file(path);
+  return {path.filename().string(), sum.bytes, std::move(sum.sha256)};
 }
 
 }  // namespace hesse

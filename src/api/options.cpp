@@ -110,6 +110,8 @@ void check_run(Problems& problems, const QuantizeOptions& o) {
   check_trouble(problems, o);
   problems.unless(std::isfinite(o.shard_size) && o.shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
                   o.shard_size);
+  problems.unless(std::isfinite(o.disk) && o.disk >= 0, "disk is {} GB; must be 0 (half of what is free) or above",
+                  o.disk);
   check_compute(problems, o.compute);
   check_threads(problems, o.threads);
 }

@@ -3,13 +3,16 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/hash_files.h"
 #include "api/plan.h"
 #include "api/prepare.h"
 #include "api/problems.h"
+#include "api/quantize_with.h"
 #include "base/process.h"
+#include "base/sha256.h"
 #include "base/threads.h"
 #include "hesse/api.h"
 #include "io/file.h"
@@ -19,6 +22,7 @@
 #include "report/report.h"
 #include "run/job.h"
 #include "run/pipeline.h"
+#include "run/work_directory.h"
 
 namespace hesse {
 namespace {
@@ -27,43 +31,125 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRecordFile = "hesse-run.json";
 
+std::string libraries() { return fmt::format("{}, {}", onednn_version(), lapack_version()); }
+
+WorkDirectory::Setup work_setup(const Job& job) {
+  const Facts arithmetic = {
+      {"threads", fmt::format("{}", threads())}, {"SIMD", std::string(simd_target())}, {"libraries", libraries()}};
+  return {.target = output_path(job.options.output),
+          .marker = kRecordFile,
+          .identity = identity_of(job, version(), arithmetic),
+          .units = unit_places(job),
+          .resume = job.options.resume};
+}
+
+void describe_machine(RunRecord& record) {
+  record.version = version();
+  record.processor = processor_name();
+  record.simd = simd_target();
+  record.libraries = libraries();
+  record.threads = threads();
+  record.peak_memory_bytes = peak_resident_bytes();
+}
+
+// Full disks and failing ones: what is done is not lost.
+[[noreturn]] void tell_what_is_safe(const Error& error, const WorkDirectory& work) {
+  if (error.kind() != ErrorKind::kEnvironment || work.units().empty()) throw error;
+  throw Error(error.kind(), fmt::format("{}; {} linears are safe in {}, and the same command goes on", error.what(),
+                                        work.linears_done(), work.path().string()));
+}
+
+// From the first linear that is not done to a result in its place.
+class Quantization {
+ public:
+  Quantization(Prepared prepared, WorkDirectory& work, Listener& listener, const QuantizeSettings& settings)
+      : job_(std::move(prepared.job)),
+        shapes_(std::move(*prepared.shapes)),
+        work_(work),
+        listener_(listener),
+        settings_(settings) {}
+
+  RunRecord run(const Stopwatch& watch) {
+    const double checks = watch.seconds();
+    const Prediction predicted = predict(watch);
+    const double measured = watch.seconds();
+    Run run(job_, work_, listener_, version());
+    if (job_.predicted) listener_.on_prediction(predicted);
+    run.solve(settings_.snapshots);
+    const Stopwatch hashing;
+    std::vector<InputFile> inputs;
+    for (const fs::path& file : input_files(job_)) inputs.push_back(hash_file(file));
+    const double hashed = hashing.seconds();
+    const auto record_now = [&] {
+      RunRecord record = run.record();
+      record.predicted_seconds = predicted.seconds;
+      record.predicted_peak_memory_bytes = predicted.peak_memory_bytes;
+      record.inputs = inputs;
+      if (job_.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});
+      record.phases.insert(record.phases.begin(), {"check", checks});
+      record.phases.push_back({"hash", hashed});
+      describe_machine(record);
+      record.seconds = watch.seconds();
+      return record;
+    };
+    if (work_.published()) return record_now();
+    StagedDirectory staged(job_.options.output, job_.options.overwrite, kRecordFile);
+    run.write_result(staged.path());
+    RunRecord record = record_now();
+    publish(record, staged);
+    return record;
+  }
+
+ private:
+  // Method rtn and a run without calibration text are over too soon to be worth a prediction.
+  Prediction predict(const Stopwatch& watch) {
+    const bool worth = settings_.predict && job_.windows && job_.solver->needs_hessian && !work_.is_complete();
+    if (!worth) return {-1, -1};
+    const PlanRequest request = plan_request(job_, shapes_);
+    job_.predicted = predict_seconds(request);
+    job_.predicted->leave_out(done_before(job_, work_));
+    return {watch.seconds() + job_.predicted->total(), plan_memory(request.shapes, request.settings).peak_bytes()};
+  }
+
+  // Whoever finds the result in its place and the work directory still there knows by the checksum that they belong
+  // together.
+  void publish(const RunRecord& record, StagedDirectory& staged) {
+    const std::string text = to_json(record) + "\n";
+    write_text_file(staged.path() / kRecordFile, text);
+    work_.note_result(sha256_hex(text));
+    staged.publish();
+  }
+
+  Job job_;
+  ModelShapes shapes_;
+  WorkDirectory& work_;
+  Listener& listener_;
+  const QuantizeSettings& settings_;
+};
+
 }  // namespace
 
-RunRecord quantize(const QuantizeOptions& options, Listener& listener) {
+RunRecord quantize(const QuantizeOptions& options, Listener& listener) { return quantize_with(options, listener, {}); }
+
+RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, const QuantizeSettings& settings) {
   require_no_problems(options);
   set_threads(options.threads);
   const Stopwatch watch;
   Prepared prepared = prepare(options, {.read_weights = true}, listener);
   prepared.findings.throw_if_error();
-  Job& job = prepared.job;
-  StagedDirectory staged(options.output, options.overwrite, kRecordFile);
-  const double checks = watch.seconds();
-  // Method rtn and a run without calibration text are over too soon to be worth a prediction.
-  Prediction predicted{-1, -1};
-  if (job.windows && job.solver->needs_hessian) {
-    const PlanRequest request = plan_request(job, *prepared.shapes);
-    job.predicted = predict_seconds(request);
-    predicted = {watch.seconds() + job.predicted->total(), plan_memory(request.shapes, request.settings).peak_bytes()};
-    listener.on_prediction(predicted);
+  WorkDirectory work(work_setup(prepared.job));
+  require_output_free(options.output, options.overwrite || work.published(), kRecordFile);
+  if (!work.published()) work.begin();
+  RunRecord record;
+  try {
+    record = Quantization(std::move(prepared), work, listener, settings).run(watch);
+    sync_path(output_path(options.output).parent_path());
+  } catch (const Error& error) {
+    tell_what_is_safe(error, work);
   }
-  const double measured = watch.seconds();
-  RunRecord record = run_job(job, staged.path(), version(), listener);
-  record.predicted_seconds = predicted.seconds;
-  record.predicted_peak_memory_bytes = predicted.peak_memory_bytes;
-  const Stopwatch hashing;
-  for (const fs::path& file : input_files(job)) record.inputs.push_back(hash_file(file));
-  if (job.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});
-  record.phases.insert(record.phases.begin(), {"check", checks});
-  record.phases.push_back({"hash", hashing.seconds()});
-  record.version = version();
-  record.processor = processor_name();
-  record.simd = simd_target();
-  record.libraries = fmt::format("{}, {}", onednn_version(), lapack_version());
-  record.threads = threads();
-  record.seconds = watch.seconds();
-  record.peak_memory_bytes = peak_resident_bytes();
-  write_text_file(staged.path() / kRecordFile, to_json(record) + "\n");
-  staged.publish();
+  if (!work.remove()) {
+    listener.on_warning(fmt::format("the result is complete, but {} could not be removed", work.path().string()));
+  }
   return record;
 }
 

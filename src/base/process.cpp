@@ -1,9 +1,12 @@
 #include "base/process.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <ctime>
 #include <fstream>
 
 namespace hesse {
@@ -79,5 +82,16 @@ std::string processor_name() {
   }
   return "unknown processor";
 }
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown host";
+}
+
+int64_t process_id() { return ::getpid(); }
+
+bool process_is_gone(int64_t process) { return ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH; }
+
+int64_t unix_seconds() { return static_cast<int64_t>(std::time(nullptr)); }
 
 }  // namespace hesse

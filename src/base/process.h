@@ -12,6 +12,11 @@ int64_t physical_memory_bytes();   // of this machine, or what a control group l
 int64_t available_memory_bytes();  // of it, what others have not taken; caches that the system can drop count as free
 std::string processor_name();      // as the system tells it, "unknown processor" otherwise
 
+std::string host_name();
+int64_t process_id();
+bool process_is_gone(int64_t process);  // of this host
+int64_t unix_seconds();                 // now
+
 // Seconds since it was made.
 class Stopwatch {
  public:

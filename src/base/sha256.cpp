@@ -29,17 +29,28 @@ Sha256::~Sha256() = default;
 
 void Sha256::update(const void* data, size_t size) { require(EVP_DigestUpdate(impl_->context, data, size)); }
 
-std::string Sha256::hex() {
+std::string Sha256::bytes() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int length = 0;
   require(EVP_DigestFinal_ex(impl_->context, digest.data(), &length));
+  return {reinterpret_cast<const char*>(digest.data()), length};
+}
+
+std::string Sha256::hex() {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
-  for (unsigned int i = 0; i < length; ++i) {
-    text += kDigits[digest[i] >> 4];
-    text += kDigits[digest[i] & 15];
+  for (const char c : bytes()) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
   }
   return text;
+}
+
+std::string sha256_hex(std::string_view data) {
+  Sha256 hash;
+  hash.update(data.data(), data.size());
+  return hash.hex();
 }
 
 }  // namespace hesse

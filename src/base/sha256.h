@@ -1,9 +1,10 @@
-// SHA-256 of bytes, as lower-case hexadecimal. Behind it: OpenSSL's libcrypto.
+// SHA-256 of bytes. Hexadecimal digits are lower-case. Behind it: OpenSSL's libcrypto.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace hesse {
 
@@ -17,10 +18,13 @@ class Sha256 {
   void update(const void* data, size_t size);
   // The digest of all that was given; the object must not be used afterwards.
   std::string hex();
+  std::string bytes();  // the same as 32 bytes
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+std::string sha256_hex(std::string_view data);
 
 }  // namespace hesse

@@ -48,6 +48,7 @@ void Console::on_progress(const Progress& progress) {
   const bool new_step = progress.what != step_;
   step_ = progress.what;
   seconds_left_ = progress.seconds_left;
+  acknowledge_stop();
   if (manner_.quiet) return;
   if (terminal_) {
     const double pause = std::chrono::duration<double>(Clock::now() - last_draw_).count();
@@ -78,10 +79,15 @@ void Console::erase_progress() {
 void Console::on_warning(std::string_view text) { note(fmt::format("hesse: warning: {}", text)); }
 
 bool Console::stop_requested() {
-  if (!stop_signalled()) return false;
-  if (!stopping_) note("stopping after this step; press Ctrl-C again to stop at once");
+  acknowledge_stop();
+  return stop_signalled();
+}
+
+// The step may take a while: whoever has pressed Ctrl-C should see that it was noticed.
+void Console::acknowledge_stop() {
+  if (!stop_signalled() || stopping_) return;
   stopping_ = true;
-  return true;
+  note("stopping after this step; press Ctrl-C again to stop at once");
 }
 
 void Console::note(std::string_view line) {

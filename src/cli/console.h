@@ -41,6 +41,7 @@ class Console : public Listener {
  private:
   using Clock = std::chrono::steady_clock;
   void draw(const Progress& progress);
+  void acknowledge_stop();
 
   Manner manner_;
   bool terminal_;

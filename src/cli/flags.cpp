@@ -64,7 +64,9 @@ constexpr const char* expected_number() {
   return std::is_unsigned_v<Number> ? "a whole number from 0 to 2^64 - 1" : "a whole number";
 }
 
-std::string quoted(const std::string& text) {
+}  // namespace
+
+std::string shell_word(const std::string& text) {
   const bool plain = !text.empty() && text.find_first_of(" \t\n'\"\\$*?()[]{}<>|&;#~`!") == std::string::npos;
   if (plain) return text;
   std::string out = "'";
@@ -72,8 +74,6 @@ std::string quoted(const std::string& text) {
   out += "'";
   return out;
 }
-
-}  // namespace
 
 const std::string kExitCodes =
     "Exit codes:\n"
@@ -96,11 +96,11 @@ std::string spell(std::string_view name, int64_t field) {
 }
 std::string spell(std::string_view name, uint64_t field) { return fmt::format("--{} {}", name, field); }
 std::string spell(std::string_view name, const std::string& field) {
-  return fmt::format("--{} {}", name, quoted(field));
+  return fmt::format("--{} {}", name, shell_word(field));
 }
 std::string spell(std::string_view name, const std::vector<std::string>& field) {
   std::string text = fmt::format("--{}", name);
-  for (const std::string& value : field) text += ' ' + quoted(value);
+  for (const std::string& value : field) text += ' ' + shell_word(value);
   return text;
 }
 

@@ -38,6 +38,8 @@ struct Manual {
   std::string examples;  // indented by two
 };
 
+std::string shell_word(const std::string& text);  // in quotes where a shell would change it
+
 extern const std::string kExitCodes;  // the last paragraph of every help text
 
 // "--group-size 128", "--asym", "--no-act-order", "--calib a b": flags as a user would write them.

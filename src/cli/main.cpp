@@ -80,8 +80,7 @@ int run(int argc, char** argv) {
   } catch (const UsageError& error) {
     return report_usage(error);
   } catch (const Error& error) {
-    const bool interrupted = error.kind() == ErrorKind::kInterrupted;
-    print_error(interrupted ? "interrupted; nothing was written" : error.what());
+    print_error(error.what());
     return exit_code(error.kind());
   } catch (const std::bad_alloc&) {
     print_error("not enough memory");

@@ -20,7 +20,8 @@ const Manual kManual = {
     "  hesse quantize MODEL -o OUT --calib text.txt --preset fast\n"
     "      in half the time, for a little more loss; `--preset best` takes longer and loses less\n"
     "  hesse quantize MODEL -o OUT --method rtn\n"
-    "      rounding to nearest, to compare with; needs no text\n",
+    "      rounding to nearest, to compare with; needs no text\n"
+    "  An interrupted run, by Ctrl-C or worse, goes on when the same command is given again.\n",
 };
 
 // The flags that made the run: the main ones always, the others where they are not the default.
@@ -54,6 +55,20 @@ void announce(Console& console, const QuantizeOptions& options) {
   console.note(fmt::format("options  {}", spell_options(options)));
 }
 
+// An interrupted run goes on by the command that began it; here it stands for copying.
+RunRecord quantize_or_tell_how_to_go_on(const Arguments& arguments, const QuantizeOptions& options, RunLog& log) {
+  try {
+    return quantize(options, log);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kInterrupted || log.linears_done() == 0) throw;
+    std::string command = "hesse quantize";
+    for (const std::string& argument : arguments) {
+      if (argument != "--no-resume") command += " " + shell_word(argument);
+    }
+    throw Error(error.kind(), fmt::format("{}: {}", error.what(), command));
+  }
+}
+
 }  // namespace
 
 QuantizeOptions options_of_preset(const Arguments& arguments) {
@@ -77,7 +92,7 @@ int run_quantize(const Arguments& arguments) {
   RunLog log(manner);
   warn_about_environment(log, options.threads);
   announce(log, options);
-  const RunRecord record = quantize(options, log);
+  const RunRecord record = quantize_or_tell_how_to_go_on(arguments, options, log);
   log.finish_layer();
   if (manner.json) log.output(to_json(record) + '\n');
   log.summary(summary_text(record));

@@ -70,6 +70,15 @@ void RunLog::on_prediction(const Prediction& prediction) {
                    format_bytes(prediction.peak_memory_bytes)));
 }
 
+void RunLog::on_resumed(const Resumed& resumed) {
+  linears_done_ = resumed.linears;
+  std::string line = fmt::format("resumed  {} of {} were done before", resumed.linears, counted(resumed.of, "linear"));
+  if (resumed.linears < resumed.of) line += fmt::format("; going on in layer {}", resumed.layer + 1);
+  if (resumed.first_layer < resumed.layer && resumed.linears < resumed.of)
+    line += fmt::format(", behind forward passes from layer {}", resumed.first_layer + 1);
+  note(line);
+}
+
 void RunLog::on_progress(const Progress& progress) {
   line_for_step_before_ = false;
   if (progress.what != step() && layer_.linears > 0) {
@@ -84,6 +93,7 @@ void RunLog::on_linear(const LinearRecord& linear) {
   if (layer_.linears == 0) layer_step_ = step();
   layer_number_ = linear.layer;
   ++layer_.linears;
+  ++linears_done_;
   layer_.seconds += linear.seconds;
   if (linear.relative_error >= 0 && linear.rtn_relative_error >= 0) {
     ++layer_.measured;
@@ -136,8 +146,11 @@ std::string summary_text(const RunRecord& record) {
                fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes), record.bits_per_weight,
                            counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
   text += fact("relative error", mean_error_text(record));
+  std::string before;
+  if (record.resumed > 0)
+    before = fmt::format(", and {} before it was resumed", format_duration(record.seconds_before));
   text += fact("time", format_duration(record.seconds) +
-                           beside(record.predicted_seconds >= 0, format_duration(record.predicted_seconds)));
+                           beside(record.predicted_seconds >= 0, format_duration(record.predicted_seconds)) + before);
   text += fact("peak memory",
                format_bytes(record.peak_memory_bytes) +
                    beside(record.predicted_peak_memory_bytes >= 0, format_bytes(record.predicted_peak_memory_bytes)));

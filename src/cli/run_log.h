@@ -12,8 +12,10 @@ class RunLog : public Console {
  public:
   using Console::Console;
   void on_prediction(const Prediction& prediction) override;
+  void on_resumed(const Resumed& resumed) override;
   void on_progress(const Progress& progress) override;
   void on_linear(const LinearRecord& linear) override;
+  int64_t linears_done() const { return linears_done_; }  // of this process and those before it
   void finish_layer();  // writes the line of the layer, if any of its linears has come
 
  private:
@@ -28,6 +30,7 @@ class RunLog : public Console {
     double seconds = 0;
   };
   Sums layer_;
+  int64_t linears_done_ = 0;
   int64_t layer_number_ = -1;
   std::string layer_step_;
   bool line_for_step_before_ = false;

@@ -167,6 +167,15 @@ std::vector<Error> Checkpoint::problems(const fs::path& directory) {
   return found;
 }
 
+Checkpoint Checkpoint::of_file(const fs::path& file) {
+  Checkpoint checkpoint;
+  checkpoint.directory_ = file.parent_path();
+  checkpoint.paths_.push_back(file);
+  checkpoint.shards_.push_back(std::make_unique<SafetensorsFile>(file));
+  checkpoint.list_tensors(nullptr);
+  return checkpoint;
+}
+
 void Checkpoint::open_shards(const WeightMap& weight_map) {
   std::vector<std::string> missing;
   for (const std::string& name : shard_names(weight_map)) {

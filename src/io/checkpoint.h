@@ -26,6 +26,8 @@ class Checkpoint {
   // transformers loader does. Error(kBadInput) names directory, shard and tensor; a directory with only .bin or .gguf
   // files gets a message that says so.
   explicit Checkpoint(const std::filesystem::path& directory);
+  // All tensors of one safetensors file, whatever its name.
+  static Checkpoint of_file(const std::filesystem::path& file);
 
   // Everything that the constructor would refuse, as far as it can be told: each damaged file, not only the first.
   static std::vector<Error> problems(const std::filesystem::path& directory);
@@ -42,6 +44,7 @@ class Checkpoint {
   void release_module(std::string_view module) const;  // its tensors: "<module>.weight", "<module>.qweight", ...
 
  private:
+  Checkpoint() = default;
   void open_shards(const std::map<std::string, std::string>& weight_map);
   void list_tensors(const std::map<std::string, std::string>* weight_map);
   const MappedFile& file_of(const TensorView& tensor) const;

@@ -13,11 +13,13 @@
 #include <vector>
 
 #include "hesse/error.h"
+#include "io/file_system.h"
 
 namespace hesse {
 namespace {
 
-constexpr mode_t kNewFileMode = 0666;  // less the umask
+constexpr mode_t kNewFileMode = 0666;       // less the umask
+constexpr mode_t kNewDirectoryMode = 0777;  // likewise
 constexpr int64_t kReadBytes = 1 << 16;
 
 std::string system_text(int number) { return std::error_code(number, std::generic_category()).message(); }
@@ -37,6 +39,18 @@ std::string system_text(int number) { return std::error_code(number, std::generi
   if (number == EACCES || number == EROFS) advice = "; choose an output directory that you may write";
   throw Error(ErrorKind::kEnvironment,
               fmt::format("[file] {}: cannot {}: {}{}", path.string(), doing, system_text(number), advice));
+}
+
+void write_fully(int descriptor, const std::filesystem::path& path, std::string_view bytes, int64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t count = file_system().pwrite(descriptor, bytes.data(), bytes.size(), offset);
+    if (count < 0 && errno == EINTR) continue;
+    // A device that takes nothing and says nothing would keep us here for ever.
+    if (count <= 0)
+      fail_writing(path, fmt::format("write {} bytes at offset {}", bytes.size(), offset), count < 0 ? errno : EIO);
+    bytes.remove_prefix(static_cast<size_t>(count));
+    offset += count;
+  }
 }
 
 // Closes on every way out. For reading, where the result of close() says nothing.
@@ -132,14 +146,15 @@ std::string read_text_file(const std::filesystem::path& path) {
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode)) {
+    : path_(path),
+      descriptor_(file_system().open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode)) {
   if (descriptor_ < 0) fail_writing(path, "create", errno);
 }
 
 OutputFile::~OutputFile() {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(path_.c_str());
+  file_system().close(descriptor_);
+  file_system().unlink(path_.c_str());
 }
 
 void OutputFile::write_at(int64_t offset, const void* data, int64_t size) {
@@ -148,27 +163,51 @@ void OutputFile::write_at(int64_t offset, const void* data, int64_t size) {
                 fmt::format("[file] {}: {} bytes at offset {} cannot be written to {} file", path_.string(), size,
                             offset, descriptor_ < 0 ? "a finished" : "this"));
   }
-  const char* next = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t count = ::pwrite(descriptor_, next, static_cast<size_t>(size), offset);
-    if (count < 0 && errno == EINTR) continue;
-    // A device that takes nothing and says nothing would keep us here for ever.
-    if (count <= 0)
-      fail_writing(path_, fmt::format("write {} bytes at offset {}", size, offset), count < 0 ? errno : EIO);
-    next += count;
-    offset += count;
-    size -= count;
-  }
+  write_fully(descriptor_, path_, {static_cast<const char*>(data), static_cast<size_t>(size)}, offset);
 }
 
 void OutputFile::finish() {
   if (descriptor_ < 0) throw Error(ErrorKind::kInternal, fmt::format("[file] {}: finished twice", path_.string()));
-  if (::fsync(descriptor_) != 0) fail_writing(path_, "sync", errno);  // the destructor closes and removes
-  if (::close(std::exchange(descriptor_, -1)) != 0) {
+  // The destructor closes and removes.
+  if (file_system().fsync(descriptor_) != 0) fail_writing(path_, "sync", errno);
+  if (file_system().close(std::exchange(descriptor_, -1)) != 0) {
     const int number = errno;
-    ::unlink(path_.c_str());
+    file_system().unlink(path_.c_str());
     fail_writing(path_, "close", number);
   }
+}
+
+AppendFile::AppendFile(const std::filesystem::path& path, int64_t size)
+    : path_(path), descriptor_(file_system().open(path.c_str(), O_WRONLY | O_CLOEXEC, 0)), size_(size) {
+  if (descriptor_ < 0) fail_writing(path, "open", errno);
+  struct stat status {};
+  const char* failed = nullptr;
+  if (::fstat(descriptor_, &status) != 0) {
+    failed = "examine";
+  } else if (status.st_size > size_ && file_system().ftruncate(descriptor_, size_) != 0) {
+    failed = "cut";
+  } else if (status.st_size > size_ && file_system().fsync(descriptor_) != 0) {
+    failed = "sync";
+  }
+  if (failed == nullptr) return;
+  const int number = errno;
+  file_system().close(std::exchange(descriptor_, -1));  // no destructor runs for what was not made
+  fail_writing(path, failed, number);
+}
+
+AppendFile::~AppendFile() {
+  if (descriptor_ >= 0) file_system().close(descriptor_);
+}
+
+void AppendFile::append(std::string_view bytes) {
+  if (failed_) {
+    throw Error(ErrorKind::kInternal, fmt::format("[file] {}: appended to after a failure", path_.string()));
+  }
+  failed_ = true;  // until all of it has worked
+  write_fully(descriptor_, path_, bytes, size_);
+  if (file_system().fsync(descriptor_) != 0) fail_writing(path_, "sync", errno);
+  size_ += static_cast<int64_t>(bytes.size());
+  failed_ = false;
 }
 
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
@@ -187,10 +226,51 @@ void copy_file_synced(const std::filesystem::path& from, const std::filesystem::
 void sync_path(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail_writing(path, "open for syncing", errno);
-  const int number = (::fsync(descriptor) == 0) ? 0 : errno;
+  const int number = (file_system().fsync(descriptor) == 0) ? 0 : errno;
   ::close(descriptor);
   // EINVAL: the file system keeps directories safe by itself and knows no fsync for them (some network mounts).
   if (number != 0 && number != EINVAL) fail_writing(path, "sync", number);
+}
+
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (file_system().rename(from.c_str(), to.c_str()) != 0)
+    fail_writing(to, "be renamed from " + from.filename().string(), errno);
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (file_system().unlink(path.c_str()) != 0 && errno != ENOENT) fail_writing(path, "remove", errno);
+}
+
+void make_directories(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (path.empty() || std::filesystem::is_directory(path, ignored)) return;
+  make_directories(path.parent_path());
+  // Another process may have been quicker.
+  if (file_system().mkdir(path.c_str(), kNewDirectoryMode) != 0 && errno != EEXIST)
+    fail_writing(path, "create the directory", errno);
+}
+
+bool remove_tree(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::symlink_status(path, error).type() != std::filesystem::file_type::directory)
+    return file_system().unlink(path.c_str()) == 0 || errno == ENOENT;
+  std::vector<std::filesystem::path> inside;
+  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
+    inside.push_back(entry->path());
+  for (const std::filesystem::path& one : inside) {
+    if (!remove_tree(one)) return false;
+  }
+  return remove_empty_directory(path);
+}
+
+bool remove_empty_directory(const std::filesystem::path& path) {
+  return file_system().rmdir(path.c_str()) == 0 || errno == ENOENT;
+}
+
+int64_t free_disk_bytes(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(path, error);
+  return error ? 0 : static_cast<int64_t>(std::min<uintmax_t>(space.available, INT64_MAX));
 }
 
 }  // namespace hesse

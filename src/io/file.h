@@ -1,6 +1,6 @@
 // Files: mapped for reading, written at planned offsets, synced. Errors name the path and what the system said: what is
 // absent or of the wrong sort is kBadInput when read; a full disk, a missing permission or a failing device is
-// kEnvironment. With staged_directory.cpp the only place that calls the file system by itself.
+// kEnvironment. What changes the disk goes through io/file_system.h.
 #pragma once
 
 #include <cstddef>
@@ -56,10 +56,38 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
+// A file that grows at its end.
+class AppendFile {
+ public:
+  // The file exists; what it has behind `size` is cut off.
+  AppendFile(const std::filesystem::path& path, int64_t size);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+  // Returns when the bytes are on the disk. After an error nothing more may be appended: what the file holds behind
+  // size() is not known.
+  void append(std::string_view bytes);
+  int64_t size() const { return size_; }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;
+  bool failed_ = false;
+};
+
 // Creates `path` with `text`, synced. For files inside a StagedDirectory.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 void copy_file_synced(const std::filesystem::path& from, const std::filesystem::path& to);
 // Makes what was written to a file, or renamed within a directory, last.
 void sync_path(const std::filesystem::path& path);
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
+void remove_file(const std::filesystem::path& path);  // one that is absent already is no error
+// `path` and its parents, as far as they are missing.
+void make_directories(const std::filesystem::path& path);
+// A file, or a directory with all it holds; symbolic links are removed, not followed. False: something stayed.
+bool remove_tree(const std::filesystem::path& path);
+bool remove_empty_directory(const std::filesystem::path& path);  // false: it holds something, or it cannot be removed
+int64_t free_disk_bytes(const std::filesystem::path& path);      // that this user may take; 0 when it is not known
 
 }  // namespace hesse

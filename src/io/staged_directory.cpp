@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,8 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/process.h"
 #include "hesse/error.h"
 #include "io/file.h"
+#include "io/file_system.h"
 
 namespace hesse {
 namespace {
@@ -40,25 +41,10 @@ fs::path sibling(const fs::path& target, std::string_view what, pid_t process) {
   return target.parent_path() / fmt::format(".{}{}{}", target.filename().string(), what, process);
 }
 
-// Absolute, without a slash at the end; a symbolic link to a directory becomes that directory, since rename() would
-// replace the link.
-fs::path real_target(const fs::path& given) {
-  std::error_code error;
-  fs::path target = fs::absolute(given, error).lexically_normal();
-  if (!target.has_filename()) target = target.parent_path();
-  if (given.empty() || error || !target.has_filename()) refuse(given, "not a name for an output directory");
-  if (!fs::is_symlink(fs::symlink_status(target, error))) return target;
-  fs::path real = fs::canonical(target, error);
-  if (error) refuse(target, fmt::format("a symbolic link that leads nowhere: {}", error.message()));
-  return real;
-}
-
 bool exists_by_name(const fs::path& path) {
   std::error_code error;
   return fs::exists(fs::symlink_status(path, error));
 }
-
-bool process_is_gone(pid_t process) { return ::kill(process, 0) != 0 && errno == ESRCH; }
 
 struct Leftover {
   fs::path path;
@@ -103,70 +89,83 @@ void sync_tree(const fs::path& root) {
   sync_path(root);
 }
 
+void tidy_leftovers(const fs::path& target) {
+  const auto abandoned = [](pid_t process) { return process == ::getpid() || process_is_gone(process); };
+  for (const Leftover& partial : find_leftovers(target, kPartial)) {
+    int descriptor = -1;
+    if (lock_directory(partial.path, descriptor) == Lock::kBusy) {
+      refuse(target, fmt::format("process {} is writing it at this moment (in {}); wait for it or choose another name",
+                                 partial.process, partial.path.filename().string()));
+    }
+    if (abandoned(partial.process)) remove_tree(partial.path);
+    if (descriptor >= 0) ::close(descriptor);
+  }
+  // A run that was killed between the two renames of publish() left no target; one killed later, a needless copy.
+  for (const Leftover& old : find_leftovers(target, kOld)) {
+    if (!abandoned(old.process)) continue;
+    if (exists_by_name(target)) {
+      remove_tree(old.path);
+    } else {
+      file_system().rename(old.path.c_str(), target.c_str());
+    }
+  }
+}
+
+void require_target_free(const fs::path& target, bool overwrite, std::string_view marker) {
+  struct stat status {};
+  if (::lstat(target.c_str(), &status) != 0) {
+    if (errno == ENOENT) return;
+    fail(target, "examine", system_text(errno));
+  }
+  if (!S_ISDIR(status.st_mode)) refuse(target, "exists and is not a directory; choose another name");
+  if (!overwrite) refuse(target, "exists already; choose another name or allow overwriting");
+  struct stat parent {};
+  if (::stat(target.parent_path().c_str(), &parent) == 0 && parent.st_dev != status.st_dev) {
+    refuse(target, "a mount point, which cannot be replaced; choose a directory inside it");
+  }
+  std::error_code error;
+  if (fs::is_regular_file(target / marker, error)) return;
+  if (fs::is_empty(target, error) && !error) return;
+  refuse(target, fmt::format("holds files but no {}, so it is not a result of Hesse and is not overwritten; "
+                             "choose another name or remove it yourself",
+                             marker));
+}
+
 }  // namespace
 
-StagedDirectory::StagedDirectory(const fs::path& target, bool overwrite, std::string_view marker)
-    : target_(real_target(target)), marker_(marker), overwrite_(overwrite) {
+fs::path output_path(const fs::path& given) {
   std::error_code error;
-  fs::create_directories(target_.parent_path(), error);
-  if (error) fail(target_.parent_path(), "create the directory", error.message());
-  tidy_leftovers();
-  require_target_free();
+  fs::path target = fs::absolute(given, error).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();
+  if (given.empty() || error || !target.has_filename()) refuse(given, "not a name for an output directory");
+  if (!fs::is_symlink(fs::symlink_status(target, error))) return target;
+  fs::path real = fs::canonical(target, error);
+  if (error) refuse(target, fmt::format("a symbolic link that leads nowhere: {}", error.message()));
+  return real;
+}
+
+void require_output_free(const fs::path& target, bool overwrite, std::string_view marker) {
+  const fs::path path = output_path(target);
+  tidy_leftovers(path);
+  require_target_free(path, overwrite, marker);
+}
+
+StagedDirectory::StagedDirectory(const fs::path& target, bool overwrite, std::string_view marker)
+    : target_(output_path(target)), marker_(marker), overwrite_(overwrite) {
+  make_directories(target_.parent_path());
+  tidy_leftovers(target_);
+  require_target_free(target_, overwrite_, marker_);
   create_staging();
 }
 
 StagedDirectory::~StagedDirectory() {
-  std::error_code ignored;
-  if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  if (!staging_.empty()) remove_tree(staging_);
   if (lock_ >= 0) ::close(lock_);
-}
-
-void StagedDirectory::tidy_leftovers() const {
-  const auto abandoned = [](pid_t process) { return process == ::getpid() || process_is_gone(process); };
-  std::error_code ignored;
-  for (const Leftover& partial : find_leftovers(target_, kPartial)) {
-    int descriptor = -1;
-    if (lock_directory(partial.path, descriptor) == Lock::kBusy) {
-      refuse(target_, fmt::format("process {} is writing it at this moment (in {}); wait for it or choose another name",
-                                  partial.process, partial.path.filename().string()));
-    }
-    if (abandoned(partial.process)) fs::remove_all(partial.path, ignored);
-    if (descriptor >= 0) ::close(descriptor);
-  }
-  // A run that was killed between the two renames of publish() left no target; one killed later, a needless copy.
-  for (const Leftover& old : find_leftovers(target_, kOld)) {
-    if (!abandoned(old.process)) continue;
-    if (exists_by_name(target_)) {
-      fs::remove_all(old.path, ignored);
-    } else {
-      fs::rename(old.path, target_, ignored);
-    }
-  }
-}
-
-void StagedDirectory::require_target_free() const {
-  struct stat status {};
-  if (::lstat(target_.c_str(), &status) != 0) {
-    if (errno == ENOENT) return;
-    fail(target_, "examine", system_text(errno));
-  }
-  if (!S_ISDIR(status.st_mode)) refuse(target_, "exists and is not a directory; choose another name");
-  if (!overwrite_) refuse(target_, "exists already; choose another name or allow overwriting");
-  struct stat parent {};
-  if (::stat(target_.parent_path().c_str(), &parent) == 0 && parent.st_dev != status.st_dev) {
-    refuse(target_, "a mount point, which cannot be replaced; choose a directory inside it");
-  }
-  std::error_code error;
-  if (fs::is_regular_file(target_ / marker_, error)) return;
-  if (fs::is_empty(target_, error) && !error) return;
-  refuse(target_, fmt::format("holds files but no {}, so it is not a result of Hesse and is not overwritten; "
-                              "choose another name or remove it yourself",
-                              marker_));
 }
 
 void StagedDirectory::create_staging() {
   const fs::path staging = sibling(target_, kPartial, ::getpid());
-  if (::mkdir(staging.c_str(), kNewDirectoryMode) != 0) {
+  if (file_system().mkdir(staging.c_str(), kNewDirectoryMode) != 0) {
     fail(staging, "create the directory", system_text(errno) + "; choose an output directory that you may write");
   }
   staging_ = staging;
@@ -177,30 +176,27 @@ void StagedDirectory::publish() {
   if (staging_.empty()) throw Error(ErrorKind::kInternal, "[output] " + target_.string() + ": published twice");
   sync_tree(staging_);
   fs::path old;
-  std::error_code error;
   try {
-    require_target_free();
+    require_target_free(target_, overwrite_, marker_);
     old = move_old_away();
-    fs::rename(staging_, target_, error);
-    if (error) fail(target_, "be renamed from " + staging_.filename().string(), error.message());
+    if (file_system().rename(staging_.c_str(), target_.c_str()) != 0)
+      fail(target_, "be renamed from " + staging_.filename().string(), system_text(errno));
   } catch (const Error& problem) {
-    std::error_code ignored;
-    if (!old.empty()) fs::rename(old, target_, ignored);
+    if (!old.empty()) file_system().rename(old.c_str(), target_.c_str());
     throw Error(problem.kind(),
                 fmt::format("{}; the finished result is kept in {}", problem.what(), keep_result().string()));
   }
   staging_.clear();
   sync_path(target_.parent_path());
-  if (!old.empty()) fs::remove_all(old, error);  // what stays of it is tidied by the next run
+  if (!old.empty()) remove_tree(old);  // what stays of it is tidied by the next run
 }
 
 // The path it has now; empty when there was none.
 fs::path StagedDirectory::move_old_away() const {
   if (!exists_by_name(target_)) return {};
   fs::path old = sibling(target_, kOld, ::getpid());
-  std::error_code error;
-  fs::rename(target_, old, error);
-  if (error) fail(target_, "move the old directory away", error.message());
+  if (file_system().rename(target_.c_str(), old.c_str()) != 0)
+    fail(target_, "move the old directory away", system_text(errno));
   return old;
 }
 
@@ -208,9 +204,7 @@ fs::path StagedDirectory::move_old_away() const {
 fs::path StagedDirectory::keep_result() {
   const fs::path staging = std::exchange(staging_, {});
   fs::path kept = target_.parent_path() / fmt::format("{}.kept-{}", target_.filename().string(), ::getpid());
-  std::error_code error;
-  fs::rename(staging, kept, error);
-  return error ? staging : kept;
+  return file_system().rename(staging.c_str(), kept.c_str()) == 0 ? kept : staging;
 }
 
 }  // namespace hesse

@@ -7,6 +7,13 @@
 
 namespace hesse {
 
+// `given` as it is meant: absolute, without a slash at the end; a symbolic link to a directory becomes that directory,
+// since rename() would replace the link. Error(kUsage) for what cannot be a directory's name.
+std::filesystem::path output_path(const std::filesystem::path& given);
+
+// The checks of StagedDirectory's constructor, to be made before hours of work.
+void require_output_free(const std::filesystem::path& target, bool overwrite, std::string_view marker);
+
 // Files are made in a sibling directory ".NAME.partial-PID"; publish() syncs it and renames it to NAME. Destroyed
 // unpublished, it is removed with all it holds. What killed processes left beside NAME is tidied by the next one:
 // their partial directories are removed, and a NAME that was moved away and not yet replaced is put back.
@@ -28,8 +35,6 @@ class StagedDirectory {
   void publish();
 
  private:
-  void tidy_leftovers() const;
-  void require_target_free() const;
   void create_staging();
   std::filesystem::path move_old_away() const;
   std::filesystem::path keep_result();

@@ -134,6 +134,8 @@ Json result_json(const RunRecord& record) {
 Json cost_json(const RunRecord& record) {
   Json phases = phases_json(record.phases);
   return Json::Object{{"seconds", record.seconds},
+                      {"resumed", record.resumed},
+                      {"seconds_before", record.seconds_before},
                       {"predicted_seconds", measured(record.predicted_seconds)},
                       {"phases", std::move(phases)},
                       {"work", work_json(record.work)},
@@ -142,39 +144,39 @@ Json cost_json(const RunRecord& record) {
                        record.predicted_peak_memory_bytes >= 0 ? Json(record.predicted_peak_memory_bytes) : Json()}};
 }
 
+// Receives the fields of LinearRecord from their visitor.
+class LinearEcho {
+ public:
+  explicit LinearEcho(const LinearRecord& linear) : linear_(linear) {}
+  Json take() { return std::move(object_); }
+
+  template <class T>
+  void operator()(std::string_view name, const T& field, Measured present) {
+    object_.set(name, value(field, present));
+    if (name != "status") return;
+    Json troubles = Json::array();
+    for (const Trouble trouble : troubles_of(linear_)) troubles.push_back(std::string(trouble_name(trouble)));
+    object_.set("troubles", std::move(troubles));
+  }
+
+ private:
+  static Json value(const std::string& field, Measured) { return text(field); }
+  static Json value(int64_t field, Measured) { return field; }
+  static Json value(int field, Measured) { return field; }
+  static Json value(bool field, Measured) { return field; }
+  static Json value(double field, Measured present) {
+    return present == Measured::kSometimes ? measured(field) : Json(field);
+  }
+  static Json value(LinearStatus field, Measured) { return std::string(status_name(field)); }
+
+  const LinearRecord& linear_;
+  Json object_ = Json::object();
+};
+
 Json linear_json(const LinearRecord& linear) {
-  Json troubles = Json::array();
-  for (const Trouble trouble : troubles_of(linear)) troubles.push_back(std::string(trouble_name(trouble)));
-  return Json::Object{{"name", text(linear.name)},
-                      {"layer", linear.layer},
-                      {"out", linear.out},
-                      {"in", linear.in},
-                      {"bits", linear.bits},
-                      {"group_size", linear.group_size},
-                      {"symmetric", linear.symmetric},
-                      {"status", std::string(status_name(linear.status))},
-                      {"troubles", std::move(troubles)},
-                      {"loss", measured(linear.loss)},
-                      {"relative_error", measured(linear.relative_error)},
-                      {"rtn_relative_error", measured(linear.rtn_relative_error)},
-                      {"fit_error", measured(linear.fit_error)},
-                      {"held_out_error", measured(linear.held_out_error)},
-                      {"damping", linear.damping},
-                      {"factorizations", linear.factorizations},
-                      {"failed_minor", linear.failed_minor},
-                      {"tokens", linear.tokens},
-                      {"tokens_left_out", linear.tokens_left_out},
-                      {"hessian_blocks", linear.hessian_blocks},
-                      {"effective_rank", linear.effective_rank},
-                      {"condition", linear.condition},
-                      {"peak_diagonal", linear.peak_diagonal},
-                      {"dead_channels", linear.dead_channels},
-                      {"duplicate_channels", linear.duplicate_channels},
-                      {"largest_activation", measured(linear.largest_activation)},
-                      {"largest_output", measured(linear.largest_output)},
-                      {"floored_scales", linear.floored_scales},
-                      {"clip_rate", linear.clip_rate},
-                      {"seconds", linear.seconds}};
+  LinearEcho echo(linear);
+  visit_linear_record(linear, echo);
+  return echo.take();
 }
 
 }  // namespace

@@ -41,18 +41,13 @@ class LayerRun {
     if (original_) begin(*original_, *streams_.original);
     const std::vector<double> shares = stage_shares(block_.stages());
     for (size_t s = 0; s < shares.size(); ++s) {
-      Block::Stage& stage = block_.stages()[s];
-      std::vector<SolvedLinear> solved = solve(stage, s == 0 ? 0 : shares[s - 1]);
-      std::vector<float> peaks(stage.linears.size(), 0.0f);
-      finish(block_, s, streams_.quantized, &peaks);
-      if (original_) finish(*original_, s, *streams_.original, nullptr);
-      for (size_t i = 0; i < solved.size(); ++i) {
-        if (std::isfinite(peaks[i])) solved[i].record.largest_output = static_cast<double>(peaks[i]);
-      }
-      for (const SolvedLinear& linear : solved) {
-        clock_.time("write", [&] { events_.solved(linear); });
+      if (events_.is_done(static_cast<int64_t>(s))) {
+        take_done(s);
+      } else {
+        solve_and_finish(s, s == 0 ? 0 : shares[s - 1]);
       }
       events_.progress(shares[s]);
+      events_.between_stages();
     }
   }
 
@@ -60,6 +55,37 @@ class LayerRun {
   void begin(const Block& block, Stream& stream) {
     replace_x(stream, next_x(stream, 0));
     clock_.time("forward", [&] { block.begin(stream.h.view(), stream.x.view()); });
+  }
+
+  void solve_and_finish(size_t index, double share) {
+    Block::Stage& stage = block_.stages()[index];
+    std::vector<SolvedLinear> solved = solve(stage, share);
+    std::vector<float> peaks(stage.linears.size(), 0.0f);
+    finish_streams(index, &peaks);
+    for (size_t i = 0; i < solved.size(); ++i) {
+      if (std::isfinite(peaks[i])) solved[i].record.largest_output = static_cast<double>(peaks[i]);
+    }
+    clock_.time("write", [&] { events_.solved(static_cast<int64_t>(index), solved); });
+  }
+
+  void take_done(size_t index) {
+    Block::Stage& stage = block_.stages()[index];
+    clock_.time("read", [&] {
+      for (size_t i = 0; i < stage.linears.size(); ++i) {
+        const std::optional<QuantizedLinear> packed = events_.packed(static_cast<int64_t>(index), i);
+        if (packed) set_weight(stage.linears[i], *packed);
+      }
+    });
+    finish_streams(index, nullptr);
+  }
+
+  void finish_streams(size_t stage, std::vector<float>* peaks) {
+    finish(block_, stage, streams_.quantized, peaks);
+    if (original_) finish(*original_, stage, *streams_.original, nullptr);
+  }
+
+  void set_weight(Linear& linear, const QuantizedLinear& packed) const {
+    linear.weight = to_compute_type(block_.compute(), dequantize(packed));
   }
 
   // Leaves in the linears the weights that their packed forms stand for.
@@ -80,7 +106,7 @@ class LayerRun {
     }
     // Only now: the targets of all linears refer to the original weights.
     for (size_t i = 0; i < stage.linears.size(); ++i) {
-      if (solved[i].packed) stage.linears[i].weight = to_compute_type(block_.compute(), dequantize(*solved[i].packed));
+      if (solved[i].packed) set_weight(stage.linears[i], *solved[i].packed);
     }
     return solved;
   }
@@ -158,17 +184,22 @@ void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock&
 
 void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEvents& events) {
   Block block = clock.time("read", [&] { return job.model->block(layer); });
-  for (Block::Stage& stage : block.stages()) {
-    for (Linear& linear : stage.linears) {
+  const std::vector<double> shares = stage_shares(block.stages());
+  for (size_t s = 0; s < shares.size(); ++s) {
+    const auto stage = static_cast<int64_t>(s);
+    if (events.is_done(stage)) continue;
+    std::vector<SolvedLinear> solved;
+    for (const Linear& linear : block.stages()[s].linears) {
       const Stopwatch watch;
       const bool skipped = job.skipped.count(linear.name) != 0;
-      SolvedLinear solved = clock.time(
-          "solve", [&] { return skipped ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear); });
-      solved.record.seconds = watch.seconds();
-      clock.time("write", [&] { events.solved(solved); });
+      solved.push_back(clock.time(
+          "solve", [&] { return skipped ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear); }));
+      solved.back().record.seconds = watch.seconds();
     }
+    clock.time("write", [&] { events.solved(stage, solved); });
+    events.progress(shares[s]);
+    events.between_stages();
   }
-  events.progress(1.0);
 }
 
 }  // namespace hesse

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,16 +35,23 @@ class PhaseClock {
   std::vector<PhaseTime> phases_;
 };
 
-// What a layer hands out as it goes.
+// What a layer asks for and hands out as it goes.
 struct LayerEvents {
-  std::function<void(const SolvedLinear&)> solved;
-  std::function<void(double share)> progress;  // of this layer, 0 ... 1; may throw to stop
+  // Whether a stage was solved by an earlier process, and what came of one of its linears then (nothing: it stays as it
+  // is).
+  std::function<bool(int64_t stage)> is_done;
+  std::function<std::optional<QuantizedLinear>(int64_t stage, size_t index)> packed;
+  std::function<void(int64_t stage, const std::vector<SolvedLinear>&)> solved;
+  std::function<void(double share)> progress;  // of this layer, 0 ... 1
+  std::function<void()> between_stages;        // nothing is under way that would be lost; may throw to stop
   // Tokens with values that are not finite were left out in front of a stage; where the first of them lies.
   std::function<void(const std::string& what)> unusable_tokens;
 };
 
 // Quantizes the linears of `layer` in the order of their stages and carries the streams through it: each stage is
-// solved before its output is first computed, so everything behind it sees the quantized weights.
+// solved before its output is first computed, so everything behind it sees the quantized weights. A stage that was done
+// before takes its weights from there; the rest of its way is the same, so everything behind it is too, to the last
+// bit.
 void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events);
 
 // The same without calibration text: weights only.

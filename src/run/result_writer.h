@@ -2,42 +2,42 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "io/checkpoint.h"
-#include "quant/spec.h"
 #include "run/job.h"
+#include "run/work_directory.h"
 
 namespace hesse {
 
+// The object "quantization_config" of the result.
+Json quantization_config(const Job& job, const std::string& version);
+
 class ResultWriter {
  public:
-  // Lays out all tensors before any is made; `directory` exists and is empty.
-  ResultWriter(const Job& job, const std::filesystem::path& directory);
+  // Knows the sizes before any tensor is made.
+  explicit ResultWriter(const Job& job);
 
-  // Writes the packed form of one linear and remembers what was meant.
-  void write(const std::string& module, const QuantizedLinear& linear);
-  // The other tensors as they are, byte for byte, the files beside them, and the configuration.
-  void finish(const std::string& version);
+  // Into `directory`, which exists and is empty: the packed linears of all units of `work`, the other tensors as they
+  // are, byte for byte, the files beside them, and the configuration.
+  void compose(const WorkDirectory& work, const std::filesystem::path& directory, const std::string& version) const;
   // Reads every packed linear back from the files and compares codes, scales, zero points and groups with what was
-  // meant. Error(kEnvironment) names the first that differs. Call after finish().
-  void verify() const;
+  // meant. Error(kEnvironment) names the first that differs. Call after compose().
+  void verify(const WorkDirectory& work, const std::filesystem::path& directory) const;
 
-  int64_t output_bytes() const { return writer_->total_bytes(); }
-  double bits_per_weight() const;  // of the packed linears
+  int64_t output_bytes() const { return output_bytes_; }  // of all tensors
+  double bits_per_weight() const;                         // of the packed linears
 
  private:
-  void copy_tensors();
-  void copy_files() const;
-  void write_config(const std::string& version) const;
+  std::vector<CheckpointWriter::Item> items() const;
+  void copy_tensors(CheckpointWriter& writer) const;
+  void copy_files(const std::filesystem::path& directory) const;
+  void write_config(const std::filesystem::path& directory, const std::string& version) const;
 
   const Job& job_;
-  std::filesystem::path directory_;
-  std::unique_ptr<CheckpointWriter> writer_;
-  std::map<std::string, std::string> meant_;  // module -> digest
+  int64_t output_bytes_ = 0;
   int64_t packed_bytes_ = 0;
   int64_t packed_weights_ = 0;
 };

@@ -103,6 +103,7 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   for (const double value : {-1.0, kNan, kInf}) {
     expect_problem(usable, "max-early-loss", [=](auto& o) { o.max_early_loss = value; });
     expect_problem(usable, "hessian-memory", [=](auto& o) { o.hessian_memory = value; });
+    expect_problem(usable, "disk", [=](auto& o) { o.disk = value; });
   }
   for (const int bits : {-4, 0, 1, 5, 6, 7, 9, 16}) {
     expect_problem(usable, "bits", [=](auto& o) { o.bits = bits; });
@@ -223,8 +224,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 30);
-  EXPECT_EQ(count(CheckOptions()), 34);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 32);
+  EXPECT_EQ(count(CheckOptions()), 36);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 7);
   EXPECT_EQ(count(GenerateOptions()), 7);
   EXPECT_EQ(count(BenchOptions()), 7);

@@ -57,6 +57,28 @@ TEST(RunLog, WithoutCalibrationNoErrorIsInvented) {
   EXPECT_NE(summary_text(record).find("not measured"), std::string::npos);
 }
 
+TEST(RunLog, SaysWhereAnInterruptedRunGoesOn) {
+  const auto line = [](const Resumed& resumed) {
+    RunLog log(Manner{});
+    testing::internal::CaptureStderr();
+    log.on_resumed(resumed);
+    EXPECT_EQ(log.linears_done(), resumed.linears);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(line({.linears = 17, .of = 42, .layer = 2, .first_layer = 2}),
+            "resumed  17 of 42 linears were done before; going on in layer 3\n");
+  EXPECT_EQ(line({.linears = 17, .of = 42, .layer = 2, .first_layer = 0}),
+            "resumed  17 of 42 linears were done before; going on in layer 3, behind forward passes from layer 1\n");
+  EXPECT_EQ(line({.linears = 42, .of = 42, .layer = 6, .first_layer = 6}),
+            "resumed  42 of 42 linears were done before\n");
+  RunRecord record = record_of_a_run();
+  record.resumed = 2;
+  record.seconds_before = 60;
+  EXPECT_NE(summary_text(record).find("time            3 min 07 s, and 1 min 00 s before it was resumed"),
+            std::string::npos)
+      << summary_text(record);
+}
+
 TEST(RunLog, SummaryOfACleanRun) {
   EXPECT_EQ(summary_text(record_of_a_run()),
             "result          out/tiny-4bit (gptq)\n"

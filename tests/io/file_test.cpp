@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "io/faulty_file_system.h"
 #include "io/test_files.h"
 
 namespace hesse {
@@ -167,6 +168,54 @@ TEST(SyncPath, TakesFilesAndDirectoriesAndReportsTheRest) {
   sync_path(directory / "f");
   sync_path(directory.path());
   EXPECT_THAT(message_of(ErrorKind::kEnvironment, [&] { sync_path(directory / "absent"); }), HasSubstr("absent"));
+}
+
+TEST(AppendFile, CutsAndGoesOn) {
+  const TestDirectory directory;
+  put_file(directory / "f", "abcdef");
+  {
+    AppendFile file(directory / "f", 3);
+    file.append("X");
+    file.append("YZ");
+    EXPECT_EQ(file.size(), 6);
+  }
+  EXPECT_EQ(get_file(directory / "f"), "abcXYZ");
+  EXPECT_THAT(message_of(ErrorKind::kEnvironment, [&] { AppendFile file(directory / "absent", 0); }),
+              HasSubstr("cannot open"));
+  for (int64_t call = 2; call <= 3; ++call) {
+    const FaultyFileSystem disk({.what = Fault::What::kFail, .call = call, .number = EIO});
+    EXPECT_THAT(message_of(ErrorKind::kEnvironment, [&] { AppendFile file(directory / "f", 1); }),
+                HasSubstr(call == 2 ? "cannot cut" : "cannot sync"));
+  }
+}
+
+TEST(RemoveTree, RemovesLinksAndNotWhatTheyLeadTo) {
+  const TestDirectory directory;
+  make_directories(directory / "a/b/c");
+  make_directories(directory / "a/b");
+  std::filesystem::create_directory(directory / "kept");
+  put_file(directory / "kept/f", "x");
+  put_file(directory / "a/b/f", "x");
+  std::filesystem::create_directory_symlink(directory / "kept", directory / "a/b/link");
+  EXPECT_FALSE(remove_empty_directory(directory / "a"));
+  EXPECT_TRUE(remove_tree(directory / "a"));
+  EXPECT_TRUE(remove_tree(directory / "a"));
+  EXPECT_TRUE(remove_empty_directory(directory / "a"));
+  EXPECT_EQ(get_file(directory / "kept/f"), "x");
+  EXPECT_EQ(directory.names(), std::set<std::string>{"kept"});
+}
+
+TEST(FaultyFileSystem, EndsWithItsScope) {
+  const TestDirectory directory;
+  {
+    const FaultyFileSystem disk({.what = Fault::What::kFailAlways, .call = 1, .number = ENOSPC});
+    EXPECT_THAT(message_of(ErrorKind::kEnvironment, [&] { write_text_file(directory / "f", "x"); }),
+                AllOf(HasSubstr("No space"), HasSubstr("free some disk space")));
+    EXPECT_GT(disk.calls(), 0);
+  }
+  write_text_file(directory / "f", "x");
+  EXPECT_GT(free_disk_bytes(directory.path()), 0);
+  EXPECT_EQ(free_disk_bytes(directory / "absent/path"), 0);
 }
 
 TEST(TestFiles, TheHelperTellsWhenNothingWasThrown) {

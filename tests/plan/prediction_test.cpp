@@ -166,5 +166,29 @@ TEST_F(CountdownTest, OnAPredictableMachineTheEndStandsStill) {
   }
 }
 
+// A run that goes on: forward passes of what is solved behind the saved activations, all of the rest, and an end that
+// stands still as that of a run in one piece does.
+TEST_F(CountdownTest, WhatIsDoneBeforeCostsNoMoreThanItsForwardPass) {
+  RunSeconds rest = run_;
+  rest.leave_out({.first_layer = 0, .layer = 1, .stages = 1});
+  const LayerSeconds& first = run_.layers[0];
+  double expected = total_ - run_.layers[0].total() + first.read;
+  for (const StageSeconds& stage : first.stages) expected += stage.forward;
+  const StageSeconds& done = run_.layers[1].stages[0];
+  expected -= done.hessian + done.factor + done.solve;
+  EXPECT_NEAR(rest.total(), expected, 1e-6 * total_);
+
+  rest = run_;
+  rest.leave_out({.first_layer = 1, .layer = 1, .stages = 0});
+  EXPECT_NEAR(rest.total(), total_ - first_layer_, 1e-6 * total_);
+  Countdown countdown(rest);
+  EXPECT_NEAR(countdown.seconds_left(1, 0, 0), rest.total(), 1e-6 * total_);
+  const double second = rest.layers[1].total();
+  EXPECT_NEAR(countdown.seconds_left(1, 1, 2 * second), 2 * (rest.total() - second), 1e-6 * total_);
+
+  rest.leave_out({.first_layer = 2, .layer = 2, .stages = 0});
+  EXPECT_NEAR(rest.total(), run_.write + run_.verify + run_.hash, 1e-6 * total_);
+}
+
 }  // namespace
 }  // namespace hesse

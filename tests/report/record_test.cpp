@@ -63,6 +63,8 @@ RunRecord small_record() {
   r.phases = {{"calibration", 1.5}};
   r.warnings = {"one"};
   r.seconds = 2.5;
+  r.resumed = 1;
+  r.seconds_before = 60.5;
   r.predicted_seconds = 2.25;
   r.predicted_peak_memory_bytes = 1100;
   r.work = {.linears = 1.5e12, .attention = 2000, .hessian = 3000, .cross = 4000, .factor = 5000.5, .solve = 6000};
@@ -111,6 +113,8 @@ const char* const kGolden = R"({
     "compute": "auto",
     "overwrite": false,
     "check": true,
+    "resume": true,
+    "disk": 0.0,
     "threads": 0
   },
   "machine": {
@@ -150,6 +154,8 @@ const char* const kGolden = R"({
   },
   "cost": {
     "seconds": 2.5,
+    "resumed": 1,
+    "seconds_before": 60.5,
     "predicted_seconds": 2.25,
     "phases": [
       {

@@ -30,7 +30,9 @@ CLEAN = {
     "src/io/json.h": "#pragma once\n",
     "src/io/json.cpp": '#include <nlohmann/json.hpp>\n#include "io/json.h"\nnlohmann::json j;\n',
     "src/io/file.cpp": "#include <fcntl.h>\n#include <sys/mman.h>\n#include <unistd.h>\n"
-                       "void f() { ::open(); mmap(); fsync(1); std::filesystem::rename(a, b); }\n",
+                       "void f() { ::open(); mmap(); file_system().fsync(1); disk->rename(a, b); }\n",
+    "src/io/file_system.cpp": "#include <unistd.h>\nvoid f() { ::fsync(1); ::rename(a, b); ::mkdir(a); }\n",
+    "src/io/file_lock.cpp": "#include <sys/file.h>\nvoid f() { ::flock(1, 2); }\n",
     "src/tokenizer/regex.cpp": "#include <pcre2.h>\nvoid f() { pcre2_match(); }\n",
     "src/tokenizer/normalize.cpp": '#include <utf8proc.h>\n#include "io/json.h"\n',
     "src/report/record.cpp": '#include "io/json.h"\n#include "base/checked.h"\n#include "hesse/events.h"\n',
@@ -181,10 +183,12 @@ class CheckRules(unittest.TestCase):
                     "auto x = _mm256_add_ps(a, b);"],
                 "the JSON library only in src/io/json.cpp": ["#include <nlohmann/json.hpp>", "nlohmann::json j;"],
                 "system calls on files only in": [
-                    "#include <fcntl.h>", "#include <sys/mman.h>", "int f = open(p, 0);",
-                    "void f() { return ::fsync(1); }",
-                    "void f() { std::filesystem::rename(a, b); }", "void f() { if (mmap(a)) g(); }",
-                    "auto* f = std::fopen(a, b);"],
+                    "#include <fcntl.h>", "#include <sys/mman.h>", "#include <sys/file.h>", "int f = open(p, 0);",
+                    "void f() { if (mmap(a)) g(); }", "void f() { ::flock(d, 2); }"],
+                "calls that change the disk only in src/io/file_system.cpp": [
+                    "void f() { return ::fsync(1); }", "void f() { std::filesystem::rename(a, b); }",
+                    "auto* f = std::fopen(a, b);", "void f() { fs::remove_all(a); }", "void f() { ::mkdir(a, 7); }",
+                    "void f() { return unlink(a); }", "void f() { std::filesystem::create_directories(a); }"],
                 "std::ofstream": ["std::ofstream out(path);", "std::fstream out(path);"],
                 "unistd.h only in": ["#include <unistd.h>"],
                 "printing only in src/cli/": [

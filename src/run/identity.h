@@ -1,0 +1,29 @@
+// What makes two runs the same one, so that the second may go on where the first was interrupted.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/json.h"
+#include "run/job.h"
+
+namespace hesse {
+
+using Facts = std::vector<std::pair<std::string, std::string>>;  // name and value
+
+struct Identity {
+  Facts decides;     // of two runs that differ here, none can go on with the other
+  Facts arithmetic;  // what may change the last digits: threads, instruction sets, libraries
+};
+
+// `arithmetic`: what only the caller knows of it.
+Identity identity_of(const Job& job, const std::string& version, Facts arithmetic);
+
+Json facts_json(const Facts& facts);
+Facts facts_from_json(const Json& json);  // Error(kBadInput) for what facts_json() does not write
+
+// "--bits was 4, now 3; the model is another one"; empty when nothing differs.
+std::string differences(const Facts& before, const Facts& now);
+
+}  // namespace hesse

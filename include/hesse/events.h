@@ -162,9 +162,11 @@ struct Resumed {
 };
 
 struct Progress {
-  std::string_view what;     // "layer 3 of 30"
-  double share = 0;          // done, 0 ... 1
-  double seconds_left = -1;  // estimate; -1: not known yet
+  std::string_view what;       // "layer 3 of 30"
+  double share = 0;            // done, 0 ... 1
+  double seconds_left = -1;    // estimate; -1: not known yet
+  int64_t resident_bytes = 0;  // of this process, and what it may take; 0: not told
+  int64_t memory_bytes = 0;
 };
 
 // Told of what happens, always from the thread that made the call. Every method may be left as it is.

@@ -35,6 +35,7 @@ struct QuantizeOptions {
   double max_nonfinite = 0.05;            // share of the tokens that may be left out for values that are not finite
   double max_early_loss = 0;              // largest loss (LinearRecord::loss) in the first 3 layers; 0: no limit
   bool strict = false;                    // rounding a linear to nearest in place of solving it is an error
+  double memory = 0;                      // GB the run may take; 0: four fifths of what is available
   double hessian_memory = 0;              // GB for the Hessians of one stage; 0: half of the memory of this machine
   double shard_size = 5.0;                // GB a weight file at most
   std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
@@ -82,6 +83,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("max-nonfinite", o.max_nonfinite, "largest share of tokens to leave out for NaN or infinity in activations");
   visit("max-early-loss", o.max_early_loss, "stop when a linear of the first 3 layers loses more than this; 0: never");
   visit("strict", o.strict, "an error, not exit code 1, when a linear can only be rounded to nearest");
+  visit("memory", o.memory, "GB of memory that the run may take; 0: four fifths of what is available");
   visit("hessian-memory", o.hessian_memory, "GB for the Hessians of one stage; 0: half of this machine's memory");
   visit("shard-size", o.shard_size, "largest weight file, GB");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");

@@ -84,6 +84,8 @@ void check_trouble(Problems& problems, const QuantizeOptions& o) {
                   o.max_nonfinite);
   problems.unless(std::isfinite(o.max_early_loss) && o.max_early_loss >= 0,
                   "max-early-loss is {}; must be 0 (no limit) or above", o.max_early_loss);
+  problems.unless(std::isfinite(o.memory) && o.memory >= 0,
+                  "memory is {} GB; must be 0 (four fifths of what is available) or above", o.memory);
   problems.unless(std::isfinite(o.hessian_memory) && o.hessian_memory >= 0,
                   "hessian-memory is {} GB; must be 0 (half of the memory) or above", o.hessian_memory);
 }

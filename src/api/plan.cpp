@@ -5,9 +5,11 @@
 #include <utility>
 
 #include "api/machine_rates.h"
+#include "api/prepare.h"
 #include "base/dtype.h"
 #include "base/process.h"
 #include "base/threads.h"
+#include "hesse/error.h"
 #include "plan/findings.h"
 #include "plan/group_sizes.h"
 #include "plan/loaders.h"
@@ -79,6 +81,7 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
   request.gptq = job.gptq;
   request.format = job.format;
   request.output = job.options.output;
+  request.memory_budget = memory_budget(job.options);
   QuantizeSize size = size_of(job);
   if (!job.windows && job.solver->needs_hessian) {
     size.sequences = job.options.samples;
@@ -94,6 +97,23 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
   request.model_bytes = file_bytes(job, request.shapes);
   request.shard_bytes = static_cast<int64_t>(job.options.shard_size * kBytesPerGb);
   return request;
+}
+
+int64_t memory_budget(const QuantizeOptions& options) {
+  constexpr double kShare = 0.8;
+  if (options.memory > 0) return static_cast<int64_t>(options.memory * kBytesPerGb);
+  return static_cast<int64_t>(kShare * static_cast<double>(available_memory_bytes()));
+}
+
+void fit_into_memory(Job& job, PlanRequest& request) {
+  job.memory_bytes = request.memory_budget;
+  const Finding finding = memory_finding(request.shapes, request.settings, request.memory_budget);
+  if (finding.severity == Severity::kError) {
+    const ErrorKind kind = job.options.memory > 0 ? ErrorKind::kUsage : ErrorKind::kEnvironment;
+    throw Error(kind, "[memory] " + one_line(finding));
+  }
+  job.spill = request.settings.spill = finding.check == "memory.spill";
+  if (job.spill) job.notes.push_back(one_line(finding));
 }
 
 RunSeconds predict_seconds(const PlanRequest& request) {
@@ -113,7 +133,7 @@ PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
     facts.memory.push_back({std::string(phase.phase), phase.where, static_cast<int64_t>(phase.bytes())});
   facts.peak_memory_bytes = memory.peak_bytes();
   facts.available_memory_bytes = available_memory_bytes();
-  findings.add(memory_finding(request.shapes, request.settings, facts.available_memory_bytes, Spilling::kNever));
+  findings.add(memory_finding(request.shapes, request.settings, request.memory_budget));
   const DiskPlan disk = plan_disk(request.shapes, request.settings, *request.format);
   facts.result_bytes = disk.result_bytes;
   facts.work_bytes = disk.journal_bytes + disk.spill_bytes;

@@ -22,12 +22,20 @@ struct PlanRequest {
   bool bf16 = false;             // the model's own type
   int64_t model_bytes = 0;       // of all weight files
   int64_t shard_bytes = 0;       // of a weight file of the result at most
+  int64_t memory_budget = 0;     // bytes
   std::filesystem::path output;  // where the result will lie
 };
 
 // Of a model of which nothing but the shapes need be known. Where the job has no windows (yet), those that its options
 // ask for.
 PlanRequest plan_request(const Job& job, ModelShapes shapes);
+
+// Of the options, or of this machine.
+int64_t memory_budget(const QuantizeOptions& options);
+
+// How the run keeps its budget: whether its activations lie in files. Error when that does not help; it names the
+// smallest budget that would do.
+void fit_into_memory(Job& job, PlanRequest& request);
 
 // The seconds of all phases behind the checks; the rates of this machine are measured for it, in a second or so.
 RunSeconds predict_seconds(const PlanRequest& request);

@@ -62,12 +62,8 @@ void describe_machine(RunRecord& record) {
 // From the first linear that is not done to a result in its place.
 class Quantization {
  public:
-  Quantization(Prepared prepared, WorkDirectory& work, Listener& listener, const QuantizeSettings& settings)
-      : job_(std::move(prepared.job)),
-        shapes_(std::move(*prepared.shapes)),
-        work_(work),
-        listener_(listener),
-        settings_(settings) {}
+  Quantization(Job job, PlanRequest plan, WorkDirectory& work, Listener& listener, const QuantizeSettings& settings)
+      : job_(std::move(job)), plan_(std::move(plan)), work_(work), listener_(listener), settings_(settings) {}
 
   RunRecord run(const Stopwatch& watch) {
     const double checks = watch.seconds();
@@ -105,10 +101,9 @@ class Quantization {
   Prediction predict(const Stopwatch& watch) {
     const bool worth = settings_.predict && job_.windows && job_.solver->needs_hessian && !work_.is_complete();
     if (!worth) return {-1, -1};
-    const PlanRequest request = plan_request(job_, shapes_);
-    job_.predicted = predict_seconds(request);
+    job_.predicted = predict_seconds(plan_);
     job_.predicted->leave_out(done_before(job_, work_));
-    return {watch.seconds() + job_.predicted->total(), plan_memory(request.shapes, request.settings).peak_bytes()};
+    return {watch.seconds() + job_.predicted->total(), plan_memory(plan_.shapes, plan_.settings).peak_bytes()};
   }
 
   // Whoever finds the result in its place and the work directory still there knows by the checksum that they belong
@@ -121,7 +116,7 @@ class Quantization {
   }
 
   Job job_;
-  ModelShapes shapes_;
+  PlanRequest plan_;
   WorkDirectory& work_;
   Listener& listener_;
   const QuantizeSettings& settings_;
@@ -137,12 +132,14 @@ RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, cons
   const Stopwatch watch;
   Prepared prepared = prepare(options, {.read_weights = true}, listener);
   prepared.findings.throw_if_error();
+  PlanRequest plan = plan_request(prepared.job, *prepared.shapes);
+  fit_into_memory(prepared.job, plan);
   WorkDirectory work(work_setup(prepared.job));
   require_output_free(options.output, options.overwrite || work.published(), kRecordFile);
   if (!work.published()) work.begin();
   RunRecord record;
   try {
-    record = Quantization(std::move(prepared), work, listener, settings).run(watch);
+    record = Quantization(std::move(prepared.job), std::move(plan), work, listener, settings).run(watch);
     sync_path(output_path(options.output).parent_path());
   } catch (const Error& error) {
     tell_what_is_safe(error, work);

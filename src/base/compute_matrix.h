@@ -91,6 +91,9 @@ class ComputeMatrix {
   int64_t rows() const { return view().rows; }
   int64_t cols() const { return view().cols; }
   int64_t size() const { return rows() * cols(); }
+  int64_t capacity() const {
+    return std::visit([](const auto& m) { return m.capacity(); }, matrix_);
+  }
   ComputeView view() {
     return std::visit([](auto& m) { return ComputeView(m.view()); }, matrix_);
   }

@@ -38,6 +38,13 @@ struct MatrixView {
 void* allocate_bytes(int64_t bytes);
 void free_bytes(void* block);
 
+// Memory from elsewhere, as a mapped file, and how it is given back.
+struct ForeignMemory {
+  void* data = nullptr;  // 64-byte aligned
+  int64_t bytes = 0;
+  void (*free)(void* data, int64_t bytes) = nullptr;
+};
+
 // Owns [rows, cols] elements, contiguous, 64-byte aligned. Movable, copied only by clone().
 template <class T>
 class Matrix {
@@ -51,6 +58,12 @@ class Matrix {
       data_.reset(static_cast<T*>(allocate_bytes(rows * cols * static_cast<int64_t>(sizeof(T)))));
     }
   }
+  // In memory of at least that size. Elements are what lies there.
+  Matrix(const ForeignMemory& memory, int64_t rows, int64_t cols)
+      : rows_(rows),
+        cols_(cols),
+        capacity_(memory.bytes / static_cast<int64_t>(sizeof(T))),
+        data_(static_cast<T*>(memory.data), Free{memory.bytes, memory.free}) {}
   // In the memory of `old` where that is large enough, else in its place. Elements are not initialised.
   static Matrix in_memory_of(Matrix old, int64_t rows, int64_t cols) {
     if (rows * cols > old.capacity_) {
@@ -70,6 +83,7 @@ class Matrix {
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
   int64_t size() const { return rows_ * cols_; }
+  int64_t capacity() const { return capacity_; }  // elements there is memory for
   bool empty() const { return size() == 0; }
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
@@ -92,7 +106,9 @@ class Matrix {
 
  private:
   struct Free {
-    void operator()(T* p) const { free_bytes(p); }
+    int64_t bytes = 0;
+    void (*foreign)(void*, int64_t) = nullptr;
+    void operator()(T* p) const { foreign != nullptr ? foreign(p, bytes) : free_bytes(p); }
   };
   int64_t rows_ = 0;
   int64_t cols_ = 0;

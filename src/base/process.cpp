@@ -11,6 +11,12 @@
 
 namespace hesse {
 
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t all = 0, resident = 0;
+  return file >> all >> resident ? resident * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE)) : 0;
+}
+
 int64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

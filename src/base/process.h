@@ -7,6 +7,7 @@
 
 namespace hesse {
 
+int64_t resident_bytes();          // at this moment; 0 when the system does not tell
 int64_t peak_resident_bytes();     // the largest resident set so far
 int64_t physical_memory_bytes();   // of this machine, or what a control group leaves this process of it
 int64_t available_memory_bytes();  // of it, what others have not taken; caches that the system can drop count as free

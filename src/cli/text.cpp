@@ -24,6 +24,8 @@ std::string three_digits(double value) {
 std::string times(const Progress& progress, double elapsed) {
   std::string text = format_duration(elapsed);
   if (progress.seconds_left >= 0) text += fmt::format(", about {} left", format_duration(progress.seconds_left));
+  if (progress.resident_bytes > 0 && progress.memory_bytes > 0)
+    text += fmt::format(", {} of {}", format_bytes(progress.resident_bytes), format_bytes(progress.memory_bytes));
   return text;
 }
 

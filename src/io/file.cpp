@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "hesse/error.h"
 #include "io/file_system.h"
+#include "io/scratch_memory.h"
 
 namespace hesse {
 namespace {
@@ -271,6 +273,32 @@ int64_t free_disk_bytes(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(path, error);
   return error ? 0 : static_cast<int64_t>(std::min<uintmax_t>(space.available, INT64_MAX));
+}
+
+ForeignMemory scratch_memory(const std::filesystem::path& folder, int64_t bytes) {
+  static std::atomic<int64_t> number{0};
+  const std::filesystem::path path = folder / fmt::format("scratch-{}", number++);
+  const int descriptor =
+      file_system().open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kNewFileMode);
+  if (descriptor < 0) fail_writing(path, "create", errno);
+  file_system().unlink(path.c_str());
+  const int failed = file_system().allocate(descriptor, bytes);
+  void* data = failed == 0
+                   ? ::mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+                   : MAP_FAILED;
+  const int number_of_error = failed != 0 ? failed : errno;
+  file_system().close(descriptor);
+  if (data == MAP_FAILED) fail_writing(path, fmt::format("take {} bytes", bytes), number_of_error);
+  return {data, bytes, [](void* begin, int64_t size) { ::munmap(begin, static_cast<size_t>(size)); }};
+}
+
+// Whole pages, those that are shared with neighbours too: what is looked at again comes back from the file.
+void put_aside(const void* data, int64_t bytes) {
+  if (bytes <= 0) return;
+  const uintptr_t page = static_cast<uintptr_t>(page_size());
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes) + page - 1) / page * page;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace hesse

@@ -18,6 +18,7 @@ class PosixFileSystem : public FileSystem {
   }
   int fsync(int descriptor) override { return ::fsync(descriptor); }
   int ftruncate(int descriptor, off_t size) override { return ::ftruncate(descriptor, size); }
+  int allocate(int descriptor, off_t size) override { return ::posix_fallocate(descriptor, 0, size); }
   int close(int descriptor) override { return ::close(descriptor); }
   int rename(const char* from, const char* to) override { return ::rename(from, to); }
   int unlink(const char* path) override { return ::unlink(path); }

@@ -16,7 +16,8 @@ class FileSystem {
   virtual ssize_t pwrite(int descriptor, const void* data, size_t size, off_t offset) = 0;
   virtual int fsync(int descriptor) = 0;  // of a file or a directory
   virtual int ftruncate(int descriptor, off_t size) = 0;
-  virtual int close(int descriptor) = 0;  // of a file that was written
+  virtual int allocate(int descriptor, off_t size) = 0;  // posix_fallocate from 0 on; returns the error, not -1
+  virtual int close(int descriptor) = 0;                 // of a file that was written
   virtual int rename(const char* from, const char* to) = 0;
   virtual int unlink(const char* path) = 0;
   virtual int mkdir(const char* path, mode_t mode) = 0;

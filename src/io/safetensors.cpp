@@ -272,22 +272,40 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, Safetens
     : path_(path.string()),
       layout_(std::move(layout)),
       written_(layout_.entries.size()),
+      bytes_written_(layout_.entries.size()),
       missing_(layout_.entries.size()),
       file_(path) {
   for (size_t i = 0; i < layout_.entries.size(); ++i) index_.emplace(layout_.entries[i].spec.name, i);
   file_.write_at(0, layout_.header.data(), static_cast<int64_t>(layout_.header.size()));
 }
 
-void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+size_t SafetensorsWriter::find(std::string_view name) const {
   const auto found = index_.find(name);
   if (found == index_.end()) misuse(path_, name, "is not part of the planned file");
-  const SafetensorsLayout::Entry& entry = layout_.entries[found->second];
   if (written_[found->second]) misuse(path_, name, "was written twice");
-  if (static_cast<int64_t>(bytes.size()) != entry.spec.bytes()) {
-    misuse(path_, name, fmt::format("was planned with {} bytes, given {}", entry.spec.bytes(), bytes.size()));
+  return found->second;
+}
+
+void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+  const TensorSpec& spec = layout_.entries[find(name)].spec;
+  if (static_cast<int64_t>(bytes.size()) != spec.bytes())
+    misuse(path_, name, fmt::format("was planned with {} bytes, given {}", spec.bytes(), bytes.size()));
+  write_part(name, 0, bytes);
+}
+
+void SafetensorsWriter::write_part(std::string_view name, int64_t first, std::span<const std::byte> bytes) {
+  const size_t index = find(name);
+  const SafetensorsLayout::Entry& entry = layout_.entries[index];
+  const int64_t size = static_cast<int64_t>(bytes.size());
+  if (first != bytes_written_[index] || size > entry.spec.bytes() - first) {
+    misuse(
+        path_, name,
+        fmt::format("{} bytes at {} of {}, {} of them there", size, first, entry.spec.bytes(), bytes_written_[index]));
   }
-  file_.write_at(entry.offset, bytes.data(), static_cast<int64_t>(bytes.size()));
-  written_[found->second] = true;
+  file_.write_at(entry.offset + first, bytes.data(), size);
+  bytes_written_[index] += size;
+  if (bytes_written_[index] < entry.spec.bytes()) return;
+  written_[index] = true;
   --missing_;
 }
 

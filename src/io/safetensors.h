@@ -70,6 +70,8 @@ class SafetensorsWriter {
   SafetensorsWriter(const std::filesystem::path& path, SafetensorsLayout layout);
   // `bytes` must be exactly the tensor's size. Each tensor exactly once, else Error(kInternal).
   void write(std::string_view name, std::span<const std::byte> bytes);
+  // The same piece by piece: each begins, in bytes, where the one before ended.
+  void write_part(std::string_view name, int64_t first, std::span<const std::byte> bytes);
   bool complete() const { return missing_ == 0; }  // every tensor was written
   void finish();                                   // Error(kInternal) naming a tensor that was not written; syncs
 
@@ -77,8 +79,11 @@ class SafetensorsWriter {
   std::string path_;
   SafetensorsLayout layout_;
   std::unordered_map<std::string_view, size_t> index_;  // of entries, by name
+  size_t find(std::string_view name) const;             // of entries; one that is not written yet
+
   std::vector<bool> written_;
-  size_t missing_ = 0;  // tensors not yet written
+  std::vector<int64_t> bytes_written_;  // of each tensor
+  size_t missing_ = 0;                  // tensors not yet written
   OutputFile file_;
 };
 

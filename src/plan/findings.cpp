@@ -4,11 +4,20 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 
 namespace hesse {
 namespace {
 
-std::string gigabytes(int64_t bytes) { return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9); }
+std::string gigabytes(int64_t bytes) { return fmt::format("{:.3g} GB", static_cast<double>(bytes) / 1e9); }
+
+// As a number for a flag: three digits, rounded up.
+std::string gigabytes_up(int64_t bytes) {
+  const double digits = std::pow(10, std::floor(std::log10(static_cast<double>(bytes))) - 2);
+  return fmt::format("{:.3g}", std::ceil(static_cast<double>(bytes) / digits) * digits / 1e9);
+}
+
+bool fits(const MemoryPlan& plan, int64_t budget_bytes) { return with_margin(plan.peak_bytes()) <= budget_bytes; }
 
 std::string peak_text(const MemoryPlan& plan) {
   const PhaseMemory& peak = plan.peak();
@@ -45,20 +54,32 @@ std::vector<int64_t> devices_that_load(const std::vector<LoaderRow>& table, std:
 
 }  // namespace
 
-Finding memory_finding(const ModelShapes& model, const MemorySettings& settings, int64_t available_bytes,
-                       Spilling spilling) {
+Finding memory_finding(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes) {
   const MemoryPlan plan = plan_memory(model, settings);
-  const std::string what =
-      fmt::format("{} of memory at the peak, {} available", gigabytes(plan.peak_bytes()), gigabytes(available_bytes));
-  if (plan.peak_bytes() <= available_bytes) return {Severity::kGood, "memory.fits", what, peak_text(plan), ""};
-  const MemoryAdvice advice = fit_memory(model, settings, available_bytes, spilling);
-  if (advice.fits) {
-    return {Severity::kWarning, "memory.too-little", what, peak_text(plan),
-            fmt::format("{}: {}", fmt::join(advice.turned, " "), gigabytes(advice.peak_bytes))};
+  const auto what = [&](const MemoryPlan& of, std::string_view how) {
+    return fmt::format("about {} of memory at the peak{}, and a tenth to be sure; the budget is {}",
+                       gigabytes(of.peak_bytes()), how, gigabytes(budget_bytes));
+  };
+  if (fits(plan, budget_bytes)) return {Severity::kGood, "memory.fits", what(plan, ""), peak_text(plan), ""};
+  MemorySettings in_files = settings;
+  in_files.spill = settings.size.tokens() > 0;
+  const MemoryPlan least = plan_memory(model, in_files);
+  const std::string_view how = in_files.spill ? " with activations in files" : "";
+  if (fits(least, budget_bytes)) {
+    return {Severity::kNote, "memory.spill", what(least, how),
+            fmt::format("{} with activations in memory", gigabytes(plan.peak_bytes())), ""};
   }
-  return {Severity::kError, "memory.impossible", what, peak_text(plan),
-          fmt::format("a machine with {}, the least that works with {}", gigabytes(advice.peak_bytes),
-                      fmt::join(advice.turned, " "))};
+  const std::string same =
+      fmt::format("--memory {}, the least for this result", gigabytes_up(with_margin(least.peak_bytes())));
+  const MemoryAdvice advice = fit_memory(model, settings, budget_bytes);
+  if (advice.fits) {
+    return {Severity::kError, "memory.too-little", what(least, how), peak_text(least),
+            fmt::format("{}; or {} for another in {}", same, fmt::join(advice.flags, " "),
+                        gigabytes(with_margin(advice.peak_bytes)))};
+  }
+  return {Severity::kError, "memory.impossible", what(least, how), peak_text(least),
+          fmt::format("{}; the least for any: {} with {}", same, gigabytes(advice.peak_bytes),
+                      fmt::join(advice.flags, " "))};
 }
 
 Finding disk_finding(const DiskPlan& plan, int64_t free_bytes) {

@@ -10,9 +10,9 @@
 
 namespace hesse {
 
-// "memory.fits", "memory.too-little" (with the flags that help) or "memory.impossible".
-Finding memory_finding(const ModelShapes& model, const MemorySettings& settings, int64_t available_bytes,
-                       Spilling spilling);
+// "memory.fits", "memory.spill" (activations will lie in files), or an error: "memory.too-little" with the flags that
+// help, "memory.impossible" when none does.
+Finding memory_finding(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes);
 
 // "disk.fits" or "disk.too-little".
 Finding disk_finding(const DiskPlan& plan, int64_t free_bytes);

@@ -45,7 +45,8 @@ class Planner {
  public:
   Planner(const ModelShapes& model, const MemorySettings& settings)
       : model_(model), s_(settings), rows_(real(s_.size.tokens())) {
-    if (s_.spill) rows_ = std::min(rows_, s_.size.tokens() > 0 ? real(batch_rows(s_.size)) : 0.0);
+    if (s_.spill && s_.size.tokens() > 0)
+      rows_ = std::min(rows_, real(std::max(batch_rows(s_.size), sequences_together() * s_.size.length)));
   }
 
   MemoryPlan run() {

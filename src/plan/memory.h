@@ -47,24 +47,23 @@ struct MemoryPlan {
 // Resident set of the process. Of experts one is in memory at a time.
 MemoryPlan plan_memory(const ModelShapes& model, const MemorySettings& settings);
 
+// Plans have been right to a twelfth (docs/PERFORMANCE.md, "Predicted memory"); what must hold takes a tenth more.
+constexpr int64_t with_margin(int64_t bytes) { return bytes + bytes / 10; }
+
 // Whether the budget will do, and else with which knobs turned. In the order of what they cost: a file for the
-// activations (time), blocks of the Hessians (quality), one stream (quality), shorter batches of text (quality).
+// activations (time; settings.spill), blocks of the Hessians (quality), one stream (quality).
 struct MemoryAdvice {
   bool fits = false;
-  std::vector<std::string> turned;  // "spill", "--hessian-memory 1.5", "--shift 0 --residual 0", "--samples 32"
+  std::vector<std::string> flags;  // "--hessian-memory 1.5", "--shift 0 --residual 0"; a run spills by itself
   MemorySettings settings;
   int64_t peak_bytes = 0;
 };
-enum class Spilling { kNever, kAllowed };
-MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes,
-                        Spilling spilling);
-// With every knob at its end.
-int64_t smallest_memory(const ModelShapes& model, const MemorySettings& settings, Spilling spilling);
+MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes);
 
 struct DiskPlan {
   int64_t result_bytes = 0;   // tensors of the result
   int64_t journal_bytes = 0;  // of packed linears, until the result is whole
-  int64_t spill_bytes = 0;    // activations, twice while they are replaced
+  int64_t spill_bytes = 0;    // activations
   int64_t total() const { return result_bytes + journal_bytes + spill_bytes; }
 };
 DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format);

@@ -10,7 +10,6 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kFewestSequences = 16;
 constexpr double kGb = 1e9;
 
 // Room for the Hessian of the widest stage and for one of what is held out.
@@ -23,32 +22,31 @@ int64_t hessian_room(const ModelShapes& model) {
 class Knobs {
  public:
   Knobs(const ModelShapes& model, const MemorySettings& settings, int64_t budget)
-      : model_(model), budget_(budget), advice_{.fits = false, .turned = {}, .settings = settings, .peak_bytes = 0} {
+      : model_(model), budget_(budget), advice_{.fits = false, .flags = {}, .settings = settings, .peak_bytes = 0} {
     judge();
   }
 
-  MemoryAdvice turn(Spilling spilling) {
+  MemoryAdvice turn() {
     MemorySettings& s = advice_.settings;
-    if (!advice_.fits && spilling == Spilling::kAllowed && s.size.tokens() > 0) {
+    if (!advice_.fits && s.size.tokens() > 0) {
       s.spill = true;
-      told("spill");
+      judge();
     }
     if (!advice_.fits && s.size.solves) cut_hessians();
     if (!advice_.fits && s.size.streams() == 2) {
       s.size.targets.shift = s.size.targets.residual = 0;
       told("--shift 0 --residual 0");
     }
-    if (!advice_.fits && !s.spill) take_fewer_samples();
     return advice_;
   }
 
  private:
   void judge() {
     advice_.peak_bytes = plan_memory(model_, advice_.settings).peak_bytes();
-    advice_.fits = advice_.peak_bytes <= budget_;
+    advice_.fits = with_margin(advice_.peak_bytes) <= budget_;
   }
   void told(std::string what) {
-    advice_.turned.push_back(std::move(what));
+    advice_.flags.push_back(std::move(what));
     judge();
   }
 
@@ -70,16 +68,6 @@ class Knobs {
     if (room != before) told(fmt::format("--hessian-memory {:.3g}", static_cast<double>(room) / kGb));
   }
 
-  void take_fewer_samples() {
-    int64_t& sequences = advice_.settings.size.sequences;
-    const int64_t before = sequences;
-    while (!advice_.fits && sequences / 2 >= kFewestSequences) {
-      sequences /= 2;
-      judge();
-    }
-    if (sequences != before) told(fmt::format("--samples {}", sequences));
-  }
-
   const ModelShapes& model_;
   int64_t budget_;
   MemoryAdvice advice_;
@@ -87,13 +75,8 @@ class Knobs {
 
 }  // namespace
 
-MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes,
-                        Spilling spilling) {
-  return Knobs(model, settings, budget_bytes).turn(spilling);
-}
-
-int64_t smallest_memory(const ModelShapes& model, const MemorySettings& settings, Spilling spilling) {
-  return fit_memory(model, settings, 0, spilling).peak_bytes;
+MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings, int64_t budget_bytes) {
+  return Knobs(model, settings, budget_bytes).turn();
 }
 
 DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format) {
@@ -109,8 +92,10 @@ DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, con
   const double rest = (model.parameters() - model.linear_weights()) * static_cast<double>(settings.file_bytes);
   if (settings.spill) {
     constexpr double kFloat = 4;
-    spill = 2 * static_cast<double>(settings.size.streams()) * static_cast<double>(settings.size.tokens()) *
-            static_cast<double>(model.hidden) * kFloat;
+    // The residual stream, an input and the one before it (run/streams.h).
+    const double row = static_cast<double>(model.hidden) * kFloat +
+                       2 * static_cast<double>(model.widest_in()) * static_cast<double>(settings.compute_bytes);
+    spill = static_cast<double>(settings.size.streams()) * static_cast<double>(settings.size.tokens()) * row;
   }
   const auto whole = [](double bytes) { return static_cast<int64_t>(std::min(bytes, 9e18)); };
   return {whole(packed + rest), whole(packed), whole(spill)};

@@ -82,6 +82,12 @@ class Collector {
   void add(int64_t first_sequence, int64_t sequences) {
     const int64_t first = first_sequence * job_.windows->length();
     BatchRows batch = rows_of(first, sequences * job_.windows->length());
+    add_rows(batch, first);
+    const BatchRows all = rows_of(first, sequences * job_.windows->length());
+    for (const ConstComputeView& view : {all.x, all.original_x, all.h, all.original_h}) streams_.store.put_aside(view);
+  }
+
+  void add_rows(BatchRows& batch, int64_t first) {
     const std::vector<int64_t> good = usable_rows(batch, first);
     result_.left_out += batch.x.rows - std::ssize(good);
     if (good.empty()) return;

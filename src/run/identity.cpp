@@ -17,9 +17,9 @@ namespace fs = std::filesystem;
 
 // These change when a run ends, where its result lies or how it is cut into files, but no tensor of it. The calibration
 // texts count by their windows, the model by its files.
-const std::set<std::string_view> kDecideNothing = {"output", "calib",      "preset",    "max-nonfinite",
-                                                   "strict", "disk",       "overwrite", "max-early-loss",
-                                                   "check",  "shard-size", "resume",    "threads"};
+const std::set<std::string_view> kDecideNothing = {
+    "output",         "calib", "preset",     "max-nonfinite", "strict", "disk",   "overwrite",
+    "max-early-loss", "check", "shard-size", "resume",        "memory", "threads"};
 
 class OptionFacts {
  public:

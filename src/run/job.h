@@ -35,6 +35,8 @@ struct Job {
   LinearSpec spec;
   GptqOptions gptq;
   int64_t hessian_memory_bytes = 0;  // for the Hessians of one stage and their factors
+  int64_t memory_bytes = 0;          // that the run may take
+  bool spill = false;                // activations lie in files of the work directory
   std::set<std::string> skipped;     // linears with weights that are not finite; they stay as they are
   std::vector<std::string> notes;    // what the user should know
   // For the time that is left; whoever knows the rates of the machine sets it. None: it is guessed from what is done.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -54,7 +55,14 @@ class LayerRun {
  private:
   void begin(const Block& block, Stream& stream) {
     replace_x(stream, next_x(stream, 0));
-    clock_.time("forward", [&] { block.begin(stream.h.view(), stream.x.view()); });
+    clock_.time("forward", [&] {
+      for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
+        const auto h = stream.h.view().row_range(first, batch.rows());
+        const ComputeView x = stream.x.view().row_range(first, batch.rows());
+        block.begin(h, x);
+        put_aside({h, x});
+      });
+    });
   }
 
   void solve_and_finish(size_t index, double share) {
@@ -136,8 +144,9 @@ class LayerRun {
       for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
         batch.output_peaks = peaks;
         const auto rows = [&](auto& m) { return m.view().row_range(first, batch.rows()); };
-        block.finish(static_cast<int64_t>(stage), batch, rows(stream.x), rows(stream.h),
-                     last ? ComputeView() : rows(next));
+        const ComputeView output = last ? ComputeView() : rows(next);
+        block.finish(static_cast<int64_t>(stage), batch, rows(stream.x), rows(stream.h), output);
+        put_aside({rows(stream.x), rows(stream.h), output});
       });
     });
     if (!last) replace_x(stream, std::move(next));
@@ -145,8 +154,11 @@ class LayerRun {
 
   // Room for the input of `stage`.
   ComputeMatrix next_x(Stream& stream, size_t stage) {
-    return ComputeMatrix::in_memory_of(std::exchange(stream.spare, {}), block_.compute(), stream.h.rows(),
-                                       block_.stages()[stage].in());
+    return streams_.store.matrix_in(std::exchange(stream.spare, {}), block_.compute(), stream.h.rows(),
+                                    block_.stages()[stage].in());
+  }
+  void put_aside(std::initializer_list<ConstComputeView> rows) const {
+    for (const ConstComputeView& view : rows) streams_.store.put_aside(view);
   }
   static void replace_x(Stream& stream, ComputeMatrix x) {
     stream.spare = std::move(stream.x);

@@ -94,15 +94,27 @@ void Run::solve(const SnapshotRule& rule) {
 Streams Run::first_streams(int64_t first_layer) {
   Streams streams;
   if (!job_.windows) return streams;
+  if (job_.spill) streams.store = ActivationStore(work_.path());
   if (first_layer > 0) {
-    return clock_.time("read", [&] { return read_streams(job_, two_streams_, work_.path() / work_.snapshot()->file); });
+    clock_.time("read", [&] { read_streams(job_, two_streams_, work_.path() / work_.snapshot()->file, streams); });
+  } else {
+    clock_.time("forward", [&] { embed_tokens(streams); });
   }
-  const auto& ids = job_.windows->ids;
-  streams.quantized.h = clock_.time("forward", [&] {
-    return job_.model->embed({ids.data(), static_cast<size_t>(ids.size())});
-  });
-  if (two_streams_) streams.original.emplace(Stream{streams.quantized.h.clone(), {}});
   return streams;
+}
+
+void Run::embed_tokens(Streams& streams) const {
+  const int64_t tokens = job_.windows->ids.size(), hidden = job_.model->config().hidden;
+  streams.quantized.h = streams.store.matrix(tokens, hidden);
+  if (two_streams_) streams.original.emplace(Stream{streams.store.matrix(tokens, hidden), {}});
+  for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
+    const Matrix<float> rows = job_.model->embed({job_.windows->ids.data() + first, static_cast<size_t>(batch.rows())});
+    for (Matrix<float>* h : {&streams.quantized.h, streams.original ? &streams.original->h : nullptr}) {
+      if (h == nullptr) continue;
+      std::copy_n(rows.data(), rows.size(), h->row(first));
+      streams.store.put_aside(h->view().row_range(first, batch.rows()));
+    }
+  });
 }
 
 LayerEvents Run::events_of(int64_t layer) {
@@ -178,7 +190,11 @@ void Run::tell_progress(int64_t layer, double share_of_layer) {
   const double here = share - share_before_;  // of this process
   double left = here > 0 ? seconds / here * (1 - share) : -1;
   if (countdown_) left = countdown_->seconds_left(layer, share_of_layer, seconds);
-  listener_.on_progress({.what = what, .share = share, .seconds_left = left});
+  listener_.on_progress({.what = what,
+                         .share = share,
+                         .seconds_left = left,
+                         .resident_bytes = resident_bytes(),
+                         .memory_bytes = job_.memory_bytes});
 }
 
 void Run::stop_if_asked() const {

@@ -35,6 +35,7 @@ class Run {
  private:
   void restore();
   Streams first_streams(int64_t first_layer);
+  void embed_tokens(Streams& streams) const;
   LayerEvents events_of(int64_t layer);
   void commit(UnitPlace place, const std::vector<SolvedLinear>& solved);
   void judge(const LinearRecord& record) const;

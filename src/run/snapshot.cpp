@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 
@@ -18,11 +19,19 @@ TensorSpec spec_of(const char* name, const Matrix<float>& h) {
   return {.name = name, .dtype = DType::kF32, .shape = {h.rows(), h.cols()}};
 }
 
-std::span<const std::byte> bytes_of(const Matrix<float>& h) {
-  return std::as_bytes(std::span(h.data(), static_cast<size_t>(h.size())));
+constexpr int64_t kRows = 2048;  // at a time
+
+void write_stream(const Streams& streams, const Matrix<float>& h, const char* name, SafetensorsWriter& writer) {
+  const int64_t row_bytes = h.cols() * static_cast<int64_t>(sizeof(float));
+  for (int64_t first = 0; first < h.rows(); first += kRows) {
+    const auto rows = h.view().row_range(first, std::min(kRows, h.rows() - first));
+    writer.write_part(name, first * row_bytes,
+                      std::as_bytes(std::span(rows.data, static_cast<size_t>(rows.rows * rows.cols))));
+    streams.store.put_aside(rows);
+  }
 }
 
-Matrix<float> read_stream(const Job& job, const Checkpoint& file, const char* name) {
+Matrix<float> read_stream(const Job& job, const Checkpoint& file, const char* name, const ActivationStore& store) {
   const int64_t rows = job.windows->ids.size(), cols = job.model->config().hidden;
   const TensorView* tensor = file.find(name);
   if (tensor == nullptr || tensor->spec.dtype != DType::kF32 || tensor->spec.shape != std::vector{rows, cols}) {
@@ -30,8 +39,14 @@ Matrix<float> read_stream(const Job& job, const Checkpoint& file, const char* na
                 fmt::format("[resume] {}: no '{}' of shape [{}, {}]; --no-resume starts afresh",
                             file.files().front().string(), name, rows, cols));
   }
-  Matrix<float> h(rows, cols);
-  std::memcpy(h.data(), tensor->bytes.data(), tensor->bytes.size());
+  Matrix<float> h = store.matrix(rows, cols);
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const auto to = h.view().row_range(first, std::min(kRows, rows - first));
+    const size_t row_bytes = static_cast<size_t>(cols) * sizeof(float);
+    std::memcpy(to.data, tensor->bytes.data() + static_cast<size_t>(first) * row_bytes,
+                static_cast<size_t>(to.rows) * row_bytes);
+    store.put_aside(to);
+  }
   file.release(*tensor);
   return h;
 }
@@ -59,17 +74,15 @@ void write_streams(const Streams& streams, const std::filesystem::path& path) {
   std::vector<TensorSpec> specs = {spec_of(kQuantized, streams.quantized.h)};
   if (streams.original) specs.push_back(spec_of(kOriginal, streams.original->h));
   SafetensorsWriter writer(path, layout_safetensors(std::move(specs)));
-  writer.write(kQuantized, bytes_of(streams.quantized.h));
-  if (streams.original) writer.write(kOriginal, bytes_of(streams.original->h));
+  write_stream(streams, streams.quantized.h, kQuantized, writer);
+  if (streams.original) write_stream(streams, streams.original->h, kOriginal, writer);
   writer.finish();
 }
 
-Streams read_streams(const Job& job, bool with_original, const std::filesystem::path& path) {
+void read_streams(const Job& job, bool with_original, const std::filesystem::path& path, Streams& streams) {
   const Checkpoint file = Checkpoint::of_file(path);
-  Streams streams;
-  streams.quantized.h = read_stream(job, file, kQuantized);
-  if (with_original) streams.original.emplace(Stream{read_stream(job, file, kOriginal), {}});
-  return streams;
+  streams.quantized.h = read_stream(job, file, kQuantized, streams.store);
+  if (with_original) streams.original.emplace(Stream{read_stream(job, file, kOriginal, streams.store), {}});
 }
 
 }  // namespace hesse

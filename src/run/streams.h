@@ -9,6 +9,7 @@
 #include "base/matrix.h"
 #include "data/windows.h"
 #include "model/block.h"
+#include "run/activation_store.h"
 
 namespace hesse {
 
@@ -22,6 +23,7 @@ struct Stream {
 
 // The stream behind the quantized layers, and that of the original model where targets follow it.
 struct Streams {
+  ActivationStore store;  // of all of them
   Stream quantized;
   std::optional<Stream> original;
 };

@@ -29,7 +29,8 @@ bool is_ours(const fs::path& file) {
   std::string name = file.filename().string();
   if (name.ends_with(kPart)) name.resize(name.size() - std::string_view(kPart).size());
   const bool tensors = name.ends_with(".safetensors") && (name.starts_with("layer-") || name.starts_with("streams-"));
-  return name == kLock || name == kJournal || tensors;
+  // Scratch files lose their names at once; one with a name is of a process that was killed just then.
+  return name == kLock || name == kJournal || tensors || name.starts_with("scratch-");
 }
 
 std::vector<std::string> names_in(const fs::path& directory) {

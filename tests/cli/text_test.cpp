@@ -51,6 +51,8 @@ TEST(Text, ProgressIsABarWithTimes) {
   EXPECT_EQ(format_progress(progress, 12, 30), " 50 %  layer 3 of 30  12 s, ab");
   EXPECT_EQ(format_progress({"layer 1 of 30", 0, -1}, 0, 60), "[>              ]   0 %  layer 1 of 30  0.0 s");
   EXPECT_EQ(format_progress({"done", 1, 0}, 9, 40), "100 %  done  9.0 s, about 0.0 s left");
+  EXPECT_EQ(format_progress({"done", 1, 0, 400000000, 6000000000}, 9, 60),
+            "100 %  done  9.0 s, about 0.0 s left, 400 MB of 6 GB");
   EXPECT_EQ(format_progress_line(progress, 12), "layer 3 of 30 (50 %, 12 s, about 27 s left)");
 }
 

@@ -55,6 +55,11 @@ class FaultyFileSystem : public FileSystem {
   int ftruncate(int descriptor, off_t size) override {
     return at_point([&] { return posix().ftruncate(descriptor, size); });
   }
+  int allocate(int descriptor, off_t size) override {
+    errno = 0;
+    const int result = at_point([&] { return posix().allocate(descriptor, size); });
+    return result == -1 ? errno : result;
+  }
   // A descriptor is closed even where that is said to fail, as Linux does it.
   int close(int descriptor) override {
     const int result = at_point([&] { return posix().close(descriptor); });

@@ -52,6 +52,10 @@ class PowerCutFileSystem : public FileSystem {
     count();
     return posix_file_system().ftruncate(descriptor, size);
   }
+  int allocate(int descriptor, off_t size) override {
+    count();
+    return posix_file_system().allocate(descriptor, size);
+  }
   int fsync(int descriptor) override {
     count();
     struct stat status {};

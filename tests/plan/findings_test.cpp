@@ -11,27 +11,48 @@
 namespace hesse {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 TEST(Findings, OfMemory) {
   const ModelShapes model = published("llama-2-7b");
-  const MemorySettings settings{.size = {.sequences = 128, .length = 512}};
-  const int64_t peak = plan_memory(model, settings).peak_bytes();
-  EXPECT_EQ(memory_finding(model, settings, peak, Spilling::kNever).check, "memory.fits");
-  const Finding little = memory_finding(model, settings, peak / 3, Spilling::kNever);
+  MemorySettings settings{.size = {.sequences = 128, .length = 512}};
+  const int64_t peak = with_margin(plan_memory(model, settings).peak_bytes());
+  EXPECT_EQ(memory_finding(model, settings, peak).check, "memory.fits");
+  const Finding spill = memory_finding(model, settings, peak - 1);
+  EXPECT_EQ(spill.check, "memory.spill");
+  EXPECT_EQ(spill.severity, Severity::kNote);
+  settings.spill = true;
+  const int64_t least = with_margin(plan_memory(model, settings).peak_bytes());
+  settings.spill = false;
+  EXPECT_EQ(memory_finding(model, settings, least).check, "memory.spill");
+  const Finding little = memory_finding(model, settings, least - 1);
   EXPECT_EQ(little.check, "memory.too-little");
-  EXPECT_THAT(little.todo, HasSubstr("--hessian-memory"));
-  const Finding impossible = memory_finding(model, settings, 1000000, Spilling::kNever);
-  EXPECT_EQ(impossible.severity, Severity::kError);
-  EXPECT_THAT(impossible.todo, HasSubstr("--samples 16"));
-  EXPECT_THAT(impossible.why, HasSubstr("activations"));
+  EXPECT_EQ(little.severity, Severity::kError);
+  EXPECT_THAT(little.todo, AllOf(HasSubstr("--memory "), HasSubstr("--hessian-memory")));
+  const Finding impossible = memory_finding(model, settings, 1000000);
+  EXPECT_EQ(impossible.check, "memory.impossible");
+  EXPECT_THAT(impossible.todo, HasSubstr("--shift 0 --residual 0"));
+}
+
+// What the advice names is enough.
+TEST(Findings, TheLeastMemoryThatIsNamedIsEnough) {
+  for (const char* name : {"smollm2-135m", "llama-2-7b", "qwen1.5-110b"}) {
+    const ModelShapes model = published(name);
+    const MemorySettings settings{.size = {.sequences = 128, .length = 512}};
+    const Finding refused = memory_finding(model, settings, 1000000);
+    const size_t at = refused.todo.find("--memory ");
+    ASSERT_NE(at, std::string::npos);
+    const double least = std::stod(refused.todo.substr(at + 9));
+    EXPECT_EQ(memory_finding(model, settings, static_cast<int64_t>(least * 1e9)).check, "memory.spill") << refused.todo;
+  }
 }
 
 TEST(Findings, OfDisk) {
   const DiskPlan plan{4000000000, 3500000000, 0};
   EXPECT_EQ(disk_finding(plan, 7500000000).severity, Severity::kGood);
   EXPECT_EQ(disk_finding(plan, 7499999999).check, "disk.too-little");
-  EXPECT_EQ(disk_finding(plan, 1).what, "7.5 GB of disk, 0.0 GB free");
+  EXPECT_EQ(disk_finding(plan, 1).what, "7.5 GB of disk, 1e-09 GB free");
 }
 
 Finding of_engine(const std::vector<Finding>& findings, const std::string& check) {

@@ -155,20 +155,19 @@ TEST(Memory, SpilledActivationsDoNotSeeTheTokens) {
 
 TEST(Memory, ABudgetTurnsTheCheapestKnobsFirst) {
   const ModelShapes model = published("llama-2-7b");
-  const MemorySettings settings{.size = {.sequences = 128, .length = 512}};
+  MemorySettings settings{.size = {.sequences = 128, .length = 512}};
   const int64_t all = plan_memory(model, settings).peak_bytes();
-  const MemoryAdvice rich = fit_memory(model, settings, all, Spilling::kAllowed);
+  const MemoryAdvice rich = fit_memory(model, settings, with_margin(all));
   EXPECT_TRUE(rich.fits);
-  EXPECT_THAT(rich.turned, IsEmpty());
-  const MemoryAdvice spilled = fit_memory(model, settings, all - 1, Spilling::kAllowed);
+  EXPECT_FALSE(rich.settings.spill);
+  const MemoryAdvice spilled = fit_memory(model, settings, with_margin(all) - 1);
   EXPECT_TRUE(spilled.fits);
-  EXPECT_THAT(spilled.turned, ElementsAre("spill"));
-  const MemoryAdvice kept = fit_memory(model, settings, all - 1, Spilling::kNever);
-  EXPECT_TRUE(kept.fits);
-  EXPECT_THAT(kept.turned, ElementsAre(HasSubstr("--hessian-memory")));
-  const MemoryAdvice poor = fit_memory(model, settings, all / 6, Spilling::kNever);
-  EXPECT_THAT(poor.turned, Contains("--shift 0 --residual 0"));
-  EXPECT_THAT(poor.turned, Contains(HasSubstr("--samples")));
+  EXPECT_TRUE(spilled.settings.spill);
+  EXPECT_THAT(spilled.flags, IsEmpty());
+  const MemoryAdvice cut = fit_memory(model, settings, with_margin(spilled.peak_bytes) - 1);
+  EXPECT_TRUE(cut.fits);
+  EXPECT_THAT(cut.flags, ElementsAre(HasSubstr("--hessian-memory")));
+  EXPECT_THAT(fit_memory(model, settings, 0).flags, Contains("--shift 0 --residual 0"));
 }
 
 // Whatever the budget is, an answer that claims to fit does, and no answer is below the smallest.
@@ -177,15 +176,13 @@ TEST(Memory, AnswersKeepTheirBudget) {
     const ModelShapes model = published(name);
     const MemorySettings settings{.size = {.sequences = 128, .length = 512}};
     const int64_t all = plan_memory(model, settings).peak_bytes();
-    for (const Spilling spilling : {Spilling::kNever, Spilling::kAllowed}) {
-      const int64_t smallest = smallest_memory(model, settings, spilling);
-      EXPECT_LT(smallest, all);
-      for (int64_t budget = all; budget > smallest / 2; budget = budget / 4 * 3) {
-        const MemoryAdvice advice = fit_memory(model, settings, budget, spilling);
-        EXPECT_EQ(advice.fits, advice.peak_bytes <= budget);
-        EXPECT_EQ(advice.peak_bytes, plan_memory(model, advice.settings).peak_bytes());
-        EXPECT_GE(advice.peak_bytes, smallest);
-      }
+    const int64_t smallest = fit_memory(model, settings, 0).peak_bytes;
+    EXPECT_LT(smallest, all);
+    for (int64_t budget = all; budget > smallest / 2; budget = budget / 4 * 3) {
+      const MemoryAdvice advice = fit_memory(model, settings, budget);
+      EXPECT_EQ(advice.fits, with_margin(advice.peak_bytes) <= budget);
+      EXPECT_EQ(advice.peak_bytes, plan_memory(model, advice.settings).peak_bytes());
+      EXPECT_GE(advice.peak_bytes, smallest);
     }
   }
 }
@@ -216,7 +213,7 @@ TEST(Disk, OfLlamaTwo) {
   const double packed = weights * (0.5 + 2.5 / 128) + 32 * 4.0 * (6 * 4096 + 11008);
   EXPECT_EQ(static_cast<double>(disk.journal_bytes), packed);
   EXPECT_EQ(static_cast<double>(disk.result_bytes), packed + 2 * (6738415616.0 - weights));
-  EXPECT_EQ(disk.spill_bytes, 2LL * 2 * 128 * 512 * 4096 * 4);
+  EXPECT_EQ(disk.spill_bytes, 2LL * 128 * 512 * 4 * (4096 + 2 * 11008));
   EXPECT_EQ(disk.total(), disk.result_bytes + disk.journal_bytes + disk.spill_bytes);
   EXPECT_EQ(plan_disk(model, {}, export_format("gptq")).spill_bytes, 0);
 }

@@ -108,6 +108,7 @@ const char* const kGolden = R"({
     "max_nonfinite": 0.05,
     "max_early_loss": 0.0,
     "strict": false,
+    "memory": 0.0,
     "hessian_memory": 0.0,
     "shard_size": 5.0,
     "compute": "auto",

@@ -1,0 +1,84 @@
+// A run keeps its budget, and its result does not depend on it. Through the tool: memory is that of a process.
+#include <gtest/gtest.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+
+#include "io/file.h"
+#include "io/json.h"
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
+namespace hesse {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kDemo = fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama";
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+};
+
+class Memory : public testing::Test {
+ protected:
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer)
+    GTEST_SKIP() << "a sanitizer takes memory of its own";
+#endif
+    folder_ = fs::path(testing::TempDir()) / ("hesse-memory-" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  // Both streams of the tool; with --json --quiet a finished run prints its record alone.
+  Outcome quantize(const std::string& output, const std::string& flags) const {
+    const std::string command = std::string("'") + HESSE_TOOL + "' quantize '" + kDemo.string() + "' -o '" +
+                                (folder_ / output).string() + "' --calib '" + (kDemo / "calibration.txt").string() +
+                                "' --samples 32 --length 256 --threads 2 --json --quiet " + flags + " 2>&1";
+    Outcome outcome;
+    FILE* pipe = popen(command.c_str(), "r");
+    if (pipe == nullptr) return outcome;
+    std::array<char, 4096> buffer;
+    for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
+    const int status = pclose(pipe);
+    if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
+    return outcome;
+  }
+  static double peak_gb(const Outcome& run) {
+    const Json record = Json::parse(run.out, "the record");
+    return record.find("cost")->find("peak_memory_bytes")->as_double("the record") / 1e9;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Memory, TheSmallestBudgetThatIsNamedIsKeptAndGivesTheSameTensors) {
+  const Outcome refused = quantize("small", "--memory 0.02");
+  ASSERT_EQ(refused.code, 2) << refused.out;
+  EXPECT_TRUE(fs::is_empty(folder_));
+  const std::string flag = "--memory ";
+  const size_t at = refused.out.find(flag, refused.out.find("[memory]"));
+  ASSERT_NE(at, std::string::npos) << refused.out;
+  const double least = std::stod(refused.out.substr(at + flag.size()));
+
+  const Outcome small = quantize("small", flag + std::to_string(least));
+  ASSERT_EQ(small.code, 0) << small.out;
+  EXPECT_LE(peak_gb(small), least);
+  const Outcome large = quantize("large", "");
+  ASSERT_EQ(large.code, 0) << large.out;
+  EXPECT_GT(peak_gb(large), least) << "the budget was none";
+  for (const char* name : {"model.safetensors", "config.json"})
+    EXPECT_EQ(read_text_file(folder_ / "small" / name), read_text_file(folder_ / "large" / name)) << name;
+  EXPECT_FALSE(fs::exists(folder_ / "small.hesse-work"));
+}
+
+}  // namespace
+}  // namespace hesse

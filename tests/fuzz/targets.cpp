@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "hesse/error.h"
+#include "io/journal.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/config.h"
+#include "run/unit.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hesse::fuzz {
@@ -102,11 +104,37 @@ void read_safetensors(std::string_view bytes) {
   });
 }
 
+// What stands in front of the first bad byte is read, whatever follows; and entries go on behind it.
+void read_any_journal(std::string_view bytes) {
+  const TemporaryFile file(bytes);
+  const JournalContents found = read_journal(file.path());
+  if (found.file_bytes != static_cast<int64_t>(bytes.size()) || found.good_bytes() > found.file_bytes)
+    broken("a journal ends where its file does", std::to_string(found.good_bytes()));
+  if (found.entries.empty()) return;
+  for (const JournalEntry& entry : found.entries) {
+    // What was damaged and still has its checksum would be a feat; what it means may be anything.
+    read_or_refuse([&] { (void)unit_from_json(Json::parse(entry.payload, "journal")); });
+  }
+  Journal(file.path(), found.good_bytes()).append("one more");
+  const JournalContents more = read_journal(file.path());
+  if (more.entries.size() != found.entries.size() + 1 || more.entries.back().payload != "one more" || more.damaged)
+    broken("a journal goes on behind its good entries", std::to_string(more.entries.size()));
+}
+
+// A journal whose checksums are right: what its entries say is strangers' bytes.
+void read_unit(std::string_view bytes) {
+  read_or_refuse([&] {
+    const Unit unit = unit_from_json(Json::parse(bytes, "journal"));
+    const std::string text = unit_json(unit).dump();
+    if (unit_json(unit_from_json(Json::parse(text, "journal"))).dump() != text)
+      broken("a unit that was written reads the same", text);
+  });
+}
+
 constexpr Target kTargets[] = {
-    {"json", read_json},
-    {"config", read_config},
-    {"tokenizer", read_tokenizer},
-    {"safetensors", read_safetensors},
+    {"json", read_json},           {"config", read_config},
+    {"tokenizer", read_tokenizer}, {"safetensors", read_safetensors},
+    {"journal", read_any_journal}, {"unit", read_unit},
 };
 
 }  // namespace

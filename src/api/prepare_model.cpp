@@ -126,6 +126,15 @@ bool check_tensors(Prepared& prepared, const ModelConfig& config) {
   return false;
 }
 
+// "hesse quantize MODEL -o OUT --calib TEXT --bits 3", to be copied.
+std::string quantize_command(const QuantizeOptions& options) {
+  std::string text =
+      fmt::format("hesse quantize {} -o {}", options.model, options.output.empty() ? "OUT" : options.output);
+  if (!options.calibration.empty()) text += fmt::format(" --calib {}", fmt::join(options.calibration, " "));
+  if (options.bits != QuantizeOptions().bits) text += fmt::format(" --bits {}", options.bits);
+  return text;
+}
+
 // config.json as far as it can be read; false when there is nothing to compare the tensors with.
 bool read_config(Prepared& prepared) {
   Job& job = prepared.job;
@@ -152,7 +161,8 @@ void check_group_size(Prepared& prepared) {
   if (job.spec.group_size == kAutoGroupSize) {  // the record shows the size that is taken
     job.spec.group_size = job.options.group_size = largest_common_group_size(job.stages);
   }
-  for (const Finding& finding : check_group_sizes(job.stages, job.spec, *job.format)) {
+  for (Finding finding : check_group_sizes(job.stages, job.spec, *job.format)) {
+    if (finding.todo.starts_with("--")) finding.todo = quantize_command(job.options) + " " + finding.todo;
     if (finding.severity != Severity::kError) {
       prepared.findings.add(finding);
       continue;

@@ -113,7 +113,7 @@ std::vector<LinearGroupSizes> group_size_table(const std::vector<StageShape>& st
 std::vector<Finding> check_group_sizes(const std::vector<StageShape>& stages, const LinearSpec& spec,
                                        const ExportFormat& format) {
   const int64_t best = largest_common_group_size(stages);
-  const std::string todo = fmt::format("hesse quantize ... --group-size {}", best);
+  const std::string todo = fmt::format("--group-size {}", best);
   const auto find = [&](GroupFit fit) { return first_with(stages, spec, format, fit); };
   std::vector<Finding> findings;
   if (const LinearShape* linear = find(GroupFit::kUnstorable)) {

@@ -98,6 +98,7 @@ class CheckpointOnDisk {
   static std::filesystem::path make_directory() {
     static std::atomic<int> counter{0};
     const auto path = std::filesystem::temp_directory_path() / fmt::format("hesse-formats-{}-{}", getpid(), counter++);
+    std::filesystem::remove_all(path);  // of a process with this number that was killed
     std::filesystem::create_directories(path);
     return path;
   }

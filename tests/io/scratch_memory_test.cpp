@@ -20,6 +20,7 @@ class ScratchMemory : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::path(testing::TempDir()) / ("hesse-scratch-" + std::to_string(::getpid()));
+    fs::remove_all(folder_);  // of a process with this number that was killed
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }

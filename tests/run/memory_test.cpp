@@ -34,6 +34,7 @@ class Memory : public testing::Test {
     GTEST_SKIP() << "a sanitizer takes memory of its own";
 #endif
     folder_ = fs::path(testing::TempDir()) / ("hesse-memory-" + std::to_string(::getpid()));
+    fs::remove_all(folder_);  // of a process with this number that was killed
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }

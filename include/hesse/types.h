@@ -14,13 +14,13 @@ namespace hesse {
 enum class Severity { kGood, kNote, kWarning, kError };
 std::string_view severity_name(Severity severity);  // "good", "note", "warning", "error"
 
-// One sentence each, for people; `why` and `todo` may be empty.
+// One sentence each, for people; `why` and `remedy` may be empty.
 struct Finding {
   Severity severity = Severity::kGood;
-  std::string check;  // which check says so; its name never changes: "tokenizer.bos" (docs/CHECK.md)
-  std::string what;   // the fact, with both numbers
-  std::string why;    // what it would do to a run or to its result
-  std::string todo;   // what to do about it
+  std::string check;   // which check says so; its name never changes: "tokenizer.bos" (docs/CHECK.md)
+  std::string what;    // the fact, with both numbers
+  std::string why;     // what it would do to a run or to its result
+  std::string remedy;  // what to do about it
 };
 
 // Floating point operations that a job asks for, each counted once, however it is done: a symmetric matrix and causal
@@ -86,7 +86,7 @@ struct PlanFacts {
   int64_t available_memory_bytes = 0;
   int64_t result_bytes = 0;
   int64_t work_bytes = 0;       // on disk until the result is whole
-  int64_t free_disk_bytes = 0;  // -1: not known
+  int64_t free_disk_bytes = 0;  // where the result will lie
   double seconds = -1;          // behind the checks, on this machine; -1: not predicted
   std::vector<PhaseTime> phases;
   std::vector<double> layer_seconds;

@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "base/threads.h"
 #include "hesse/error.h"
+#include "io/file.h"
 #include "plan/findings.h"
 #include "plan/group_sizes.h"
 #include "plan/loaders.h"
@@ -21,13 +22,12 @@ namespace fs = std::filesystem;
 
 constexpr double kBytesPerGb = 1e9;
 
-// Of a folder that need not exist yet; -1: the system does not tell.
-int64_t free_bytes(fs::path path) {
+// `path`, or the nearest folder above it that is there.
+fs::path existing_part(fs::path path) {
   std::error_code error;
   path = fs::absolute(path, error);
-  while (!path.empty() && path.has_relative_path() && !fs::exists(path, error)) path = path.parent_path();
-  const fs::space_info space = fs::space(path, error);
-  return error ? -1 : static_cast<int64_t>(space.available);
+  while (path.has_relative_path() && !fs::exists(path, error)) path = path.parent_path();
+  return path;
 }
 
 int64_t element_bytes(const Job& job) {
@@ -137,8 +137,8 @@ PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
   const DiskPlan disk = plan_disk(request.shapes, request.settings, *request.format);
   facts.result_bytes = disk.result_bytes;
   facts.work_bytes = disk.journal_bytes + disk.spill_bytes;
-  facts.free_disk_bytes = free_bytes(request.output);
-  if (facts.free_disk_bytes >= 0) findings.add(disk_finding(disk, facts.free_disk_bytes));
+  facts.free_disk_bytes = free_disk_bytes(existing_part(request.output));
+  findings.add(disk_finding(disk, facts.free_disk_bytes));
   if (request.settings.size.solves && request.settings.size.tokens() > 0) {
     const RunSeconds seconds = predict_seconds(request);
     facts.seconds = seconds.total();

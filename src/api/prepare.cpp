@@ -35,7 +35,7 @@ Prepared begin(const QuantizeOptions& options) {
 std::string one_line(const Finding& finding) {
   std::string text = finding.what;
   if (!finding.why.empty()) text += ": " + finding.why;
-  if (!finding.todo.empty()) text += "; " + finding.todo;
+  if (!finding.remedy.empty()) text += "; " + finding.remedy;
   return text;
 }
 

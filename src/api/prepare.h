@@ -47,7 +47,7 @@ void read_weights(Prepared& prepared, Listener& listener);
 void prepare_text(Prepared& prepared);  // tokenizer and calibration windows
 void run_trial(Prepared& prepared, const Depth& depth, Listener& listener);
 
-// A finding in one line: "what: why; todo".
+// A finding in one line: "what: why; remedy".
 std::string one_line(const Finding& finding);
 
 // Tells the listener how far `what` is, once it takes longer than a moment, and asks whether to stop.

@@ -162,7 +162,7 @@ void check_group_size(Prepared& prepared) {
     job.spec.group_size = job.options.group_size = largest_common_group_size(job.stages);
   }
   for (Finding finding : check_group_sizes(job.stages, job.spec, *job.format)) {
-    if (finding.todo.starts_with("--")) finding.todo = quantize_command(job.options) + " " + finding.todo;
+    if (finding.remedy.starts_with("--")) finding.remedy = quantize_command(job.options) + " " + finding.remedy;
     if (finding.severity != Severity::kError) {
       prepared.findings.add(finding);
       continue;
@@ -170,7 +170,7 @@ void check_group_size(Prepared& prepared) {
     prepared.findings.error(
         Error(ErrorKind::kUsage, fmt::format("[{}] {}: {}; group sizes that divide every width: {}", job.format->name(),
                                              finding.what, finding.why, group_size_advice(job.stages))),
-        {finding.check, "the format cannot store this linear", finding.todo});
+        {finding.check, "the format cannot store this linear", finding.remedy});
   }
 }
 

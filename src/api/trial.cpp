@@ -163,15 +163,15 @@ void judge_bos(const Prepared& prepared, Findings& findings) {
   const char* const id = "tokenizer.add-bos";
   const std::string token = prepared.tokenizer->token(prepared.tokenizer->bos_id());
   const std::string what = fmt::format("the tokenizer begins every text with BOS ('{}'), the windows do not", token);
-  const char* const todo = "add --bos";
+  const char* const remedy = "add --bos";
   if (!prepared.trial) {
-    findings.warning(id, what, "a model that was trained with BOS may do badly without it", todo);
+    findings.warning(id, what, "a model that was trained with BOS may do badly without it", remedy);
     return;
   }
   const TrialFacts& trial = *prepared.trial;
   const std::string both = fmt::format("{} nats a token without it, {} with it", nats(trial.nll), nats(trial.nll_bos));
   if (trial.nll - trial.nll_bos > kBosGain) {
-    findings.warning(id, what + "; " + both, "the solver would fit what the model does when it is lost", todo);
+    findings.warning(id, what + "; " + both, "the solver would fit what the model does when it is lost", remedy);
   } else {
     findings.note(id, what + "; " + both, "it makes little difference to this model", "");
   }

@@ -29,17 +29,17 @@ int64_t CheckResult::count(Severity severity) const {
                        [&](const Finding& finding) { return finding.severity == severity; });
 }
 
-void Findings::note(std::string check, std::string what, std::string why, std::string todo) {
-  add({Severity::kNote, std::move(check), std::move(what), std::move(why), std::move(todo)});
+void Findings::note(std::string check, std::string what, std::string why, std::string remedy) {
+  add({Severity::kNote, std::move(check), std::move(what), std::move(why), std::move(remedy)});
 }
 
-void Findings::warning(std::string check, std::string what, std::string why, std::string todo) {
-  add({Severity::kWarning, std::move(check), std::move(what), std::move(why), std::move(todo)});
+void Findings::warning(std::string check, std::string what, std::string why, std::string remedy) {
+  add({Severity::kWarning, std::move(check), std::move(what), std::move(why), std::move(remedy)});
 }
 
 void Findings::error(const Error& error, const Advice& advice) {
   errors_.push_back(error);
-  list_.push_back({Severity::kError, advice.check, error.what(), advice.why, advice.todo});
+  list_.push_back({Severity::kError, advice.check, error.what(), advice.why, advice.remedy});
 }
 
 void Findings::add(Finding finding) {

@@ -14,14 +14,14 @@ namespace hesse {
 struct Advice {
   std::string check;
   std::string why;
-  std::string todo;
+  std::string remedy;
 };
 
 class Findings {
  public:
   void good(std::string check, std::string what) { add({Severity::kGood, std::move(check), std::move(what), {}, {}}); }
-  void note(std::string check, std::string what, std::string why = {}, std::string todo = {});
-  void warning(std::string check, std::string what, std::string why, std::string todo);
+  void note(std::string check, std::string what, std::string why = {}, std::string remedy = {});
+  void warning(std::string check, std::string what, std::string why, std::string remedy);
   // `what` is the message that the run would die with: "[place] object: both numbers".
   void error(const Error& error, const Advice& advice);
   // A finding as it is; an error counts as one of bad input.

@@ -42,7 +42,7 @@ std::string paragraph(std::string_view word, std::string_view text) {
 std::string finding_text(const Finding& finding) {
   std::string text = paragraph(severity_name(finding.severity), fmt::format("{}  ({})", finding.what, finding.check));
   if (!finding.why.empty()) text += paragraph("  why", finding.why);
-  if (!finding.todo.empty()) text += paragraph("  to do", finding.todo);
+  if (!finding.remedy.empty()) text += paragraph("  to do", finding.remedy);
   return text;
 }
 
@@ -116,9 +116,9 @@ std::string plan_text(const PlanFacts& plan, bool verbose) {
   for (const PhaseMemoryFacts& phase : plan.memory) {
     if (verbose) text += fact("    " + phase.phase, fmt::format("{}  {}", format_bytes(phase.bytes), phase.where));
   }
-  const std::string free = plan.free_disk_bytes < 0 ? "" : fmt::format(", {} free", format_bytes(plan.free_disk_bytes));
-  text += fact("  disk", fmt::format("{} for the result, {} more until it is whole{}", format_bytes(plan.result_bytes),
-                                     format_bytes(plan.work_bytes), free));
+  text += fact("  disk",
+               fmt::format("{} for the result, {} more until it is whole, {} free", format_bytes(plan.result_bytes),
+                           format_bytes(plan.work_bytes), format_bytes(plan.free_disk_bytes)));
   if (plan.seconds < 0) return text;
   const double layer =
       plan.layer_seconds.empty() ? 0 : *std::max_element(plan.layer_seconds.begin(), plan.layer_seconds.end());

@@ -109,13 +109,13 @@ class TokenCheck {
     outside_ = true;
     const std::string what =
         fmt::format("[tokenizer] {} is {} in {}, but the model has {} embeddings", name_, id, named.file, use_.vocab);
-    const std::string todo = fmt::format("correct {}, or take it from the original model again", named.file);
+    const std::string remedy = fmt::format("correct {}, or take it from the original model again", named.file);
     if (token_.name == "pad" && named.file == "config.json") {
-      findings_.error(Error(ErrorKind::kBadInput, what), {id_, "transformers does not load a model like that", todo});
+      findings_.error(Error(ErrorKind::kBadInput, what), {id_, "transformers does not load a model like that", remedy});
     } else if (token_.name == "bos" && use_.bos) {
-      findings_.error(Error(ErrorKind::kBadInput, what), {id_, "windows would begin with a token of no row", todo});
+      findings_.error(Error(ErrorKind::kBadInput, what), {id_, "windows would begin with a token of no row", remedy});
     } else {
-      findings_.warning(id_, what, "whoever uses it reads past the end of the embedding, or never meets it", todo);
+      findings_.warning(id_, what, "whoever uses it reads past the end of the embedding, or never meets it", remedy);
     }
   }
 

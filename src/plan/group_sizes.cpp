@@ -113,7 +113,7 @@ std::vector<LinearGroupSizes> group_size_table(const std::vector<StageShape>& st
 std::vector<Finding> check_group_sizes(const std::vector<StageShape>& stages, const LinearSpec& spec,
                                        const ExportFormat& format) {
   const int64_t best = largest_common_group_size(stages);
-  const std::string todo = fmt::format("--group-size {}", best);
+  const std::string remedy = fmt::format("--group-size {}", best);
   const auto find = [&](GroupFit fit) { return first_with(stages, spec, format, fit); };
   std::vector<Finding> findings;
   if (const LinearShape* linear = find(GroupFit::kUnstorable)) {
@@ -125,18 +125,18 @@ std::vector<Finding> check_group_sizes(const std::vector<StageShape>& stages, co
     findings.push_back(
         {Severity::kError, "group-size.too-wide",
          fmt::format("groups of {} for the {} inputs of '{}'", spec.group_size, linear->in, linear->name),
-         "a group is wider than the row", todo});
+         "a group is wider than the row", remedy});
   }
   if (const LinearShape* linear = find(GroupFit::kRagged)) {
     findings.push_back({Severity::kWarning, "group-size.ragged", remainder_text(*linear, spec.group_size),
                         fmt::format("the last group is shorter, which the Marlin and ExLlama kernels refuse; sizes "
                                     "that divide every width: {}",
                                     group_size_advice(stages)),
-                        todo});
+                        remedy});
   } else if (find(GroupFit::kDivides) != nullptr) {
     findings.push_back({Severity::kNote, "group-size.unusual",
                         fmt::format("groups of {} divide every width", spec.group_size),
-                        "Marlin and ExLlama have kernels for 32, 64, 128 and whole rows only", todo});
+                        "Marlin and ExLlama have kernels for 32, 64, 128 and whole rows only", remedy});
   }
   if (findings.empty()) {
     const std::string size = spec.group_size == -1 ? "a whole row" : fmt::format("{}", spec.group_size);

@@ -51,7 +51,7 @@ struct LinearGroupSizes {
 std::vector<LinearGroupSizes> group_size_table(const std::vector<StageShape>& stages, const LinearSpec& spec,
                                                const ExportFormat& format);
 
-// What is wrong with the group size of the spec, if anything, and the flag that helps: `todo` is "--group-size 64".
+// What is wrong with the group size of the spec, if anything, and the flag that helps: `remedy` is "--group-size 64".
 std::vector<Finding> check_group_sizes(const std::vector<StageShape>& stages, const LinearSpec& spec,
                                        const ExportFormat& format);
 

@@ -30,7 +30,7 @@ Json finding_json(const Finding& finding) {
                       {"check", text(finding.check)},
                       {"what", text(finding.what)},
                       {"why", text(finding.why)},
-                      {"todo", text(finding.todo)}};
+                      {"remedy", text(finding.remedy)}};
 }
 
 Json special_token_json(const SpecialTokenFacts& token) {
@@ -114,7 +114,7 @@ Json plan_json(const PlanFacts& plan) {
                       {"memory", list_of(plan.memory, memory)},
                       {"result_bytes", plan.result_bytes},
                       {"work_bytes", plan.work_bytes},
-                      {"free_disk_bytes", plan.free_disk_bytes >= 0 ? Json(plan.free_disk_bytes) : Json()},
+                      {"free_disk_bytes", plan.free_disk_bytes},
                       {"seconds", measured(plan.seconds)},
                       {"phases", list_of(plan.phases, seconds)},
                       {"layer_seconds", list_of(plan.layer_seconds, [](double s) { return Json(s); })},

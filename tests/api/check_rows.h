@@ -18,7 +18,7 @@ struct Row {
   const char* name;
   Severity severity;
   const char* check;
-  std::vector<const char*> words;  // in what, why and todo of the finding
+  std::vector<const char*> words;  // in what, why and remedy of the finding
   std::function<void(const ModelCopy&, CheckOptions&)> make;
 };
 
@@ -66,7 +66,7 @@ inline void expect_row(const Row& row) {
   ASSERT_EQ(bad.size(), 1u) << told(bad);
   EXPECT_EQ(bad[0].severity, row.severity);
   EXPECT_EQ(bad[0].check, row.check);
-  const std::string said = bad[0].what + "\n" + bad[0].why + "\n" + bad[0].todo;
+  const std::string said = bad[0].what + "\n" + bad[0].why + "\n" + bad[0].remedy;
   for (const char* word : row.words) EXPECT_THAT(said, testing::HasSubstr(word));
   EXPECT_EQ(std::count(bad[0].what.begin(), bad[0].what.end(), '\n'), 0);
   if (row.severity != Severity::kError || options.sha256) return;

@@ -13,7 +13,7 @@ TEST(Findings, TheWorstComesFirstAndEqualsKeepTheirOrder) {
   findings.good("a", "1");
   findings.warning("b", "2", "", "");
   findings.note("c", "3");
-  findings.error(Error(ErrorKind::kUsage, "4"), {"d", "why", "todo"});
+  findings.error(Error(ErrorKind::kUsage, "4"), {"d", "why", "remedy"});
   findings.warning("e", "5", "", "");
   std::string order;
   for (const Finding& finding : findings.worst_first()) order += finding.check;
@@ -27,7 +27,7 @@ TEST(Findings, OnlyErrorsOfInputAndUseAreCaught) {
     EXPECT_FALSE(findings.attempt(advice, [&] { throw Error(kind, "what"); }));
     ASSERT_EQ(findings.list().size(), 1u);
     EXPECT_EQ(findings.list()[0].what, "what");
-    EXPECT_EQ(findings.list()[0].todo, "do");
+    EXPECT_EQ(findings.list()[0].remedy, "do");
     EXPECT_THROW(findings.throw_if_error(), Error);
   }
   for (const ErrorKind kind : {ErrorKind::kEnvironment, ErrorKind::kInternal, ErrorKind::kInterrupted}) {

@@ -1,44 +1,24 @@
 // The tool as a user meets it, as far as no model is needed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <string>
 
 #include "hesse/options.h"
+#include "tool_process.h"
 
 namespace hesse {
 namespace {
 
 using testing::HasSubstr;
 
-struct Outcome {
-  int code = -1;
-  std::string out;
-};
-
-// Runs the tool in a shell; `redirect` says which stream is read, the other one is dropped.
-Outcome run(const std::string& arguments, const std::string& redirect) {
-  Outcome outcome;
-  const std::string command = std::string("'") + HESSE_TOOL + "' " + arguments + " " + redirect;
-  FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return outcome;
-  std::array<char, 4096> buffer;
-  for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
-  return outcome;
-}
-
-Outcome standard_output(const std::string& arguments) { return run(arguments, "2>/dev/null"); }
-Outcome standard_error(const std::string& arguments) { return run(arguments, "2>&1 >/dev/null"); }
+ToolOutcome standard_output(const std::string& arguments) { return run_tool(arguments, "2>/dev/null"); }
+ToolOutcome standard_error(const std::string& arguments) { return run_tool(arguments, "2>&1 >/dev/null"); }
 
 template <class Options>
 void expect_help_names_every_option(const std::string& command) {
-  const Outcome help = standard_output(command + " --help");
+  const ToolOutcome help = standard_output(command + " --help");
   EXPECT_EQ(help.code, 0);
   EXPECT_THAT(help.out, HasSubstr("Examples:\n  hesse " + command));
   EXPECT_THAT(help.out, HasSubstr("130  interrupted"));
@@ -76,7 +56,7 @@ TEST(Tool, HelpShowsDefaults) {
 
 TEST(Tool, AloneItTeachesByExample) {
   for (const char* arguments : {"", "--help", "-h"}) {
-    const Outcome outcome = standard_output(arguments);
+    const ToolOutcome outcome = standard_output(arguments);
     EXPECT_EQ(outcome.code, 0);
     for (const char* text : {"hesse check", "hesse quantize", "hesse eval", "hesse inspect", "hesse generate",
                              "hesse bench", "Exit codes:"}) {
@@ -112,7 +92,7 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
       {"bench M", "unexpected argument 'M'"},
   };
   for (const auto& test : cases) {
-    const Outcome outcome = standard_error(test.arguments);
+    const ToolOutcome outcome = standard_error(test.arguments);
     EXPECT_EQ(outcome.code, 2) << test.arguments;
     EXPECT_EQ(outcome.out.rfind("hesse: error: ", 0), 0u) << outcome.out;
     EXPECT_THAT(outcome.out, HasSubstr(test.text));
@@ -122,7 +102,7 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
 }
 
 TEST(Tool, AllProblemsAreToldTogether) {
-  const Outcome outcome = standard_error("quantize --bits four --samples 0 --method awq");
+  const ToolOutcome outcome = standard_error("quantize --bits four --samples 0 --method awq");
   EXPECT_EQ(outcome.code, 2);
   for (const char* text :
        {"--bits 'four'", "samples is 0", "method is 'awq'", "model is missing", "output is missing"}) {
@@ -132,7 +112,7 @@ TEST(Tool, AllProblemsAreToldTogether) {
 }
 
 TEST(Tool, AFullStandardOutputIsAnErrorOfTheEnvironment) {
-  const Outcome outcome = run("--help", "2>&1 >/dev/full");
+  const ToolOutcome outcome = run_tool("--help", "2>&1 >/dev/full");
   EXPECT_EQ(outcome.code, 4);
   EXPECT_THAT(outcome.out, HasSubstr("standard output"));
 }
@@ -140,14 +120,14 @@ TEST(Tool, AFullStandardOutputIsAnErrorOfTheEnvironment) {
 // A preset sets the other flags; what stands beside it on the command line wins, before it or behind it.
 TEST(Tool, FlagsOverrideTheirPreset) {
   for (const char* flags : {"--preset classic --sweeps 3", "--sweeps 3 --preset=classic"}) {
-    const Outcome help = standard_output(std::string("quantize ") + flags + " --help");
+    const ToolOutcome help = standard_output(std::string("quantize ") + flags + " --help");
     EXPECT_EQ(help.code, 0);
     for (const char* text : {"[minmax]", "[file]", "[0.01]", "[--positive-scales]"})
       EXPECT_THAT(help.out, HasSubstr(text));
   }
   EXPECT_THAT(standard_output("quantize --preset best --help").out, HasSubstr("calibration windows [256]"));
   EXPECT_THAT(standard_output("quantize --damp auto --help").out, HasSubstr("held-out text [0.01]"));
-  const Outcome unknown = standard_error("quantize M -o O --calib t --preset quick");
+  const ToolOutcome unknown = standard_error("quantize M -o O --calib t --preset quick");
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.out, HasSubstr("must be fast, balanced, best or classic"));
 }

@@ -170,7 +170,7 @@ TEST(Statistics, TooFewTokensAreSaidWithWhatToAdd) {
   Findings findings;
   judge_calibration(facts, {}, 512, findings);
   EXPECT_EQ(findings.list().at(0).what, "1024 tokens for 3072 channels");
-  EXPECT_EQ(findings.list().at(0).todo,
+  EXPECT_EQ(findings.list().at(0).remedy,
             "take 2048 tokens more at least: 9 kB of text like this in all files, and --samples 6");
 }
 

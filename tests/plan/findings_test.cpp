@@ -29,10 +29,10 @@ TEST(Findings, OfMemory) {
   const Finding little = memory_finding(model, settings, least - 1);
   EXPECT_EQ(little.check, "memory.too-little");
   EXPECT_EQ(little.severity, Severity::kError);
-  EXPECT_THAT(little.todo, AllOf(HasSubstr("--memory "), HasSubstr("--hessian-memory")));
+  EXPECT_THAT(little.remedy, AllOf(HasSubstr("--memory "), HasSubstr("--hessian-memory")));
   const Finding impossible = memory_finding(model, settings, 1000000);
   EXPECT_EQ(impossible.check, "memory.impossible");
-  EXPECT_THAT(impossible.todo, HasSubstr("--shift 0 --residual 0"));
+  EXPECT_THAT(impossible.remedy, HasSubstr("--shift 0 --residual 0"));
 }
 
 // What the advice names is enough.
@@ -41,10 +41,11 @@ TEST(Findings, TheLeastMemoryThatIsNamedIsEnough) {
     const ModelShapes model = published(name);
     const MemorySettings settings{.size = {.sequences = 128, .length = 512}};
     const Finding refused = memory_finding(model, settings, 1000000);
-    const size_t at = refused.todo.find("--memory ");
+    const size_t at = refused.remedy.find("--memory ");
     ASSERT_NE(at, std::string::npos);
-    const double least = std::stod(refused.todo.substr(at + 9));
-    EXPECT_EQ(memory_finding(model, settings, static_cast<int64_t>(least * 1e9)).check, "memory.spill") << refused.todo;
+    const double least = std::stod(refused.remedy.substr(at + 9));
+    EXPECT_EQ(memory_finding(model, settings, static_cast<int64_t>(least * 1e9)).check, "memory.spill")
+        << refused.remedy;
   }
 }
 

@@ -91,7 +91,7 @@ TEST(GroupSizes, AdviceIsOneFlag) {
   EXPECT_EQ(smol.check, "group-size.ragged");
   EXPECT_EQ(smol.severity, Severity::kWarning);
   EXPECT_THAT(smol.what, HasSubstr("576 inputs = 4 x 128 + 64"));
-  EXPECT_THAT(smol.todo, HasSubstr("--group-size 64"));
+  EXPECT_THAT(smol.remedy, HasSubstr("--group-size 64"));
   EXPECT_THAT(only_finding("falcon-7b", 128).what,
               AllOf(HasSubstr("query_key_value"), HasSubstr("4544 inputs = 35 x 128 + 64")));
   EXPECT_EQ(only_finding("falcon-7b", 64).severity, Severity::kGood);

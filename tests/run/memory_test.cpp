@@ -1,15 +1,13 @@
 // A run keeps its budget, and its result does not depend on it. Through the tool: memory is that of a process.
 #include <gtest/gtest.h>
-#include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <filesystem>
 #include <string>
 
 #include "io/file.h"
 #include "io/json.h"
+#include "tool_process.h"
 
 #ifndef __has_feature
 #define __has_feature(x) 0
@@ -21,11 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kDemo = fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama";
-
-struct Outcome {
-  int code = -1;
-  std::string out;
-};
 
 class Memory : public testing::Test {
  protected:
@@ -40,20 +33,13 @@ class Memory : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   // Both streams of the tool; with --json --quiet a finished run prints its record alone.
-  Outcome quantize(const std::string& output, const std::string& flags) const {
-    const std::string command = std::string("'") + HESSE_TOOL + "' quantize '" + kDemo.string() + "' -o '" +
-                                (folder_ / output).string() + "' --calib '" + (kDemo / "calibration.txt").string() +
-                                "' --samples 32 --length 256 --threads 2 --json --quiet " + flags + " 2>&1";
-    Outcome outcome;
-    FILE* pipe = popen(command.c_str(), "r");
-    if (pipe == nullptr) return outcome;
-    std::array<char, 4096> buffer;
-    for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
-    const int status = pclose(pipe);
-    if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
-    return outcome;
+  ToolOutcome quantize(const std::string& output, const std::string& flags) const {
+    return run_tool("quantize '" + kDemo.string() + "' -o '" + (folder_ / output).string() + "' --calib '" +
+                        (kDemo / "calibration.txt").string() +
+                        "' --samples 32 --length 256 --threads 2 --json --quiet " + flags,
+                    "2>&1");
   }
-  static double peak_gb(const Outcome& run) {
+  static double peak_gb(const ToolOutcome& run) {
     const Json record = Json::parse(run.out, "the record");
     return record.find("cost")->find("peak_memory_bytes")->as_double("the record") / 1e9;
   }
@@ -62,7 +48,7 @@ class Memory : public testing::Test {
 };
 
 TEST_F(Memory, TheSmallestBudgetThatIsNamedIsKeptAndGivesTheSameTensors) {
-  const Outcome refused = quantize("small", "--memory 0.02");
+  const ToolOutcome refused = quantize("small", "--memory 0.02");
   ASSERT_EQ(refused.code, 2) << refused.out;
   EXPECT_TRUE(fs::is_empty(folder_));
   const std::string flag = "--memory ";
@@ -70,10 +56,10 @@ TEST_F(Memory, TheSmallestBudgetThatIsNamedIsKeptAndGivesTheSameTensors) {
   ASSERT_NE(at, std::string::npos) << refused.out;
   const double least = std::stod(refused.out.substr(at + flag.size()));
 
-  const Outcome small = quantize("small", flag + std::to_string(least));
+  const ToolOutcome small = quantize("small", flag + std::to_string(least));
   ASSERT_EQ(small.code, 0) << small.out;
   EXPECT_LE(peak_gb(small), least);
-  const Outcome large = quantize("large", "");
+  const ToolOutcome large = quantize("large", "");
   ASSERT_EQ(large.code, 0) << large.out;
   EXPECT_GT(peak_gb(large), least) << "the budget was none";
   for (const char* name : {"model.safetensors", "config.json"})

@@ -22,10 +22,10 @@ namespace fs = std::filesystem;
 
 constexpr double kBytesPerGb = 1e9;
 
-// `path`, or the nearest folder above it that is there.
+// `path`, or the nearest folder above it that is there; this folder for a result that has no name yet.
 fs::path existing_part(fs::path path) {
   std::error_code error;
-  path = fs::absolute(path, error);
+  path = path.empty() ? fs::current_path(error) : fs::absolute(path, error);
   while (path.has_relative_path() && !fs::exists(path, error)) path = path.parent_path();
   return path;
 }

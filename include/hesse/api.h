@@ -18,6 +18,8 @@ std::string version();  // "0.1.0"
 // The output appears whole, by a rename, or not at all. Every packed tensor is read back and compared before that.
 // What is done is committed to OUT.hesse-work as it is done; an equal call goes on from there after whatever ended the
 // one before, to the same bytes. One call at a time may be at work on an output; a second is refused, Error(kUsage).
+// With options.redo it is a result already, which is replaced by one in which some linears are solved again. With
+// options.trial nothing is written; the record is that of a small part of the run, with a forecast of the whole.
 // Equal inputs, options and thread count give byte-identical tensors. All checks come before the first matrix product.
 RunRecord quantize(const QuantizeOptions& options, Listener& listener);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -120,6 +121,13 @@ std::string_view trouble_name(Trouble trouble);                         // "few-
 std::string trouble_text(Trouble trouble, const LinearRecord& linear);  // "64 tokens for 1536 channels: ..."
 std::vector<Trouble> troubles_of(const LinearRecord& linear);
 
+// Of a whole run, after a trial: what was predicted for it, times what the trial took relative to its own prediction.
+struct Forecast {
+  std::vector<int64_t> layers;  // that the trial quantized, from 0
+  double seconds = 0;
+  int64_t peak_memory_bytes = 0;
+};
+
 // Everything a run knows.
 struct RunRecord {
   std::string version;  // of Hesse
@@ -149,6 +157,7 @@ struct RunRecord {
   int64_t predicted_peak_memory_bytes = -1;  // likewise
   int64_t output_bytes = 0;                  // of all tensors
   double bits_per_weight = 0;                // of the quantized linears, scales and zero points included
+  std::optional<Forecast> forecast;          // after a trial, which leaves no result
 
   int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter, kFallback or kSkipped
 };

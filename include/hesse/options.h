@@ -41,6 +41,9 @@ struct QuantizeOptions {
   std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   bool overwrite = false;                 // replace an output directory that Hesse wrote
   bool check = true;                      // before work, run the model on a few tokens: is the tokenizer its own?
+  std::string layers;                     // "0-3,8": only these, counted from 0; the others stay as they are
+  std::vector<std::string> redo;          // change the result in `output`: only linears of these names ("*.mlp.*")
+  bool trial = false;                     // quantize three layers on a few windows, write nothing, tell what to expect
   bool resume = true;                     // go on with an interrupted run of the same command; false: start afresh
   double disk = 0;                        // GB on disk at most for activations to resume from; 0: half of what is free
   int threads = 0;                        // 0: all processors this process may use
@@ -89,6 +92,9 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
   visit("check", o.check, "first run the model on a few tokens, to see that its tokenizer belongs to it");
+  visit("layers", o.layers, "only these, such as 0-3,8 (from 0, as tensors are named); the others stay 16-bit");
+  visit("redo", o.redo, "change the result in OUT: solve the linears of these names again ('model.layers.17.*')");
+  visit("trial", o.trial, "the first, a middle and the last layer on a few windows; nothing is written");
   visit("resume", o.resume, "go on with what is in OUT.hesse-work; --no-resume starts afresh");
   visit("disk", o.disk, "GB on disk for activations to resume from, while the run lasts; 0: half of what is free");
   visit("threads", o.threads, "processors to use; 0: all this process may use");

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "hesse/error.h"
+#include "plan/selection.h"
 
 namespace hesse {
 namespace {
@@ -59,7 +60,7 @@ void check_compute(Problems& problems, const std::string& compute) {
 }
 
 void check_paths(Problems& problems, const QuantizeOptions& o) {
-  problems.unless(!o.output.empty(), "output is missing; name a directory to make");
+  problems.unless(!o.output.empty() || o.trial, "output is missing; name a directory to make");
   problems.unless(o.model.empty() || o.output.empty() || spelled_out(o.model) != spelled_out(o.output),
                   "output is '{}', the model itself; name another directory", o.output);
   problems.unless(o.method != "gptq" || !o.calibration.empty(),
@@ -90,6 +91,17 @@ void check_trouble(Problems& problems, const QuantizeOptions& o) {
                   "hessian-memory is {} GB; must be 0 (half of the memory) or above", o.hessian_memory);
 }
 
+void check_selection(Problems& problems, const QuantizeOptions& o) {
+  try {
+    if (!o.layers.empty()) parse_layers(o.layers);
+  } catch (const Error& error) {
+    problems.unless(false, "{}", error.what());
+  }
+  problems.unless(!any_empty(o.redo), "redo has an empty name");
+  problems.unless(!o.trial || o.method == "gptq", "trial is for method gptq, the method is {}", o.method);
+  problems.unless(!o.trial || o.redo.empty(), "trial and redo exclude each other; a trial writes nothing");
+}
+
 // Everything but what is written and from which text, which `check` does without.
 void check_run(Problems& problems, const QuantizeOptions& o) {
   problems.unless(!any_empty(o.calibration), "calib has an empty file name");
@@ -110,6 +122,7 @@ void check_run(Problems& problems, const QuantizeOptions& o) {
   problems.unless(o.joint >= 1 && o.joint <= 64, "joint is {}; must be from 1 to 64", o.joint);
   problems.unless(o.sweeps >= 0 && o.sweeps <= 100, "sweeps is {}; must be from 0 to 100", o.sweeps);
   check_trouble(problems, o);
+  check_selection(problems, o);
   problems.unless(std::isfinite(o.shard_size) && o.shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
                   o.shard_size);
   problems.unless(std::isfinite(o.disk) && o.disk >= 0, "disk is {} GB; must be 0 (half of what is free) or above",

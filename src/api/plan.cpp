@@ -14,6 +14,7 @@
 #include "plan/findings.h"
 #include "plan/group_sizes.h"
 #include "plan/loaders.h"
+#include "run/fates.h"
 
 namespace hesse {
 namespace {
@@ -93,6 +94,7 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
                       .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
                       .file_bytes = element_bytes(job),
                       .threads = threads()};
+  if (job.model != nullptr) request.parts = parts_of(job);
   request.bf16 = is_stored_as_bf16(job.config_json);
   request.model_bytes = file_bytes(job, request.shapes);
   request.shard_bytes = static_cast<int64_t>(job.options.shard_size * kBytesPerGb);
@@ -116,12 +118,18 @@ void fit_into_memory(Job& job, PlanRequest& request) {
   if (job.spill) job.notes.push_back(one_line(finding));
 }
 
-RunSeconds predict_seconds(const PlanRequest& request) {
+MachineRates measure_rates(const PlanRequest& request) {
   const RateMeter meter(Care::kQuick);
   meter.warm_up();
   MachineRates rates = measure_products(meter, request.shapes, request.settings.size);
   measure_solver(meter, request.shapes, request.settings.spec, request.gptq, rates);
-  return predict_quantize(request.shapes, request.settings.size, request.model_bytes, rates);
+  return rates;
+}
+
+RunSeconds predict_seconds(const PlanRequest& request, const MachineRates& rates) {
+  RunSeconds seconds = predict_quantize(request.shapes, request.settings.size, request.model_bytes, rates);
+  seconds.keep(request.parts);
+  return seconds;
 }
 
 PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
@@ -134,13 +142,13 @@ PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
   facts.peak_memory_bytes = memory.peak_bytes();
   facts.available_memory_bytes = available_memory_bytes();
   findings.add(memory_finding(request.shapes, request.settings, request.memory_budget));
-  const DiskPlan disk = plan_disk(request.shapes, request.settings, *request.format);
+  const DiskPlan disk = plan_disk(request.shapes, request.settings, *request.format, request.parts);
   facts.result_bytes = disk.result_bytes;
   facts.work_bytes = disk.journal_bytes + disk.spill_bytes;
   facts.free_disk_bytes = free_disk_bytes(existing_part(request.output));
   findings.add(disk_finding(disk, facts.free_disk_bytes));
   if (request.settings.size.solves && request.settings.size.tokens() > 0) {
-    const RunSeconds seconds = predict_seconds(request);
+    const RunSeconds seconds = predict_seconds(request, measure_rates(request));
     facts.seconds = seconds.total();
     facts.phases = seconds.phases();
     for (const LayerSeconds& layer : seconds.layers) facts.layer_seconds.push_back(layer.total());

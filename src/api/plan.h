@@ -24,6 +24,7 @@ struct PlanRequest {
   int64_t shard_bytes = 0;       // of a weight file of the result at most
   int64_t memory_budget = 0;     // bytes
   std::filesystem::path output;  // where the result will lie
+  StageParts parts;              // that the run computes
 };
 
 // Of a model of which nothing but the shapes need be known. Where the job has no windows (yet), those that its options
@@ -37,8 +38,10 @@ int64_t memory_budget(const QuantizeOptions& options);
 // smallest budget that would do.
 void fit_into_memory(Job& job, PlanRequest& request);
 
-// The seconds of all phases behind the checks; the rates of this machine are measured for it, in a second or so.
-RunSeconds predict_seconds(const PlanRequest& request);
+// Those that decide the time of this run, in a second or so.
+MachineRates measure_rates(const PlanRequest& request);
+// The seconds of all phases behind the checks.
+RunSeconds predict_seconds(const PlanRequest& request, const MachineRates& rates);
 
 PlanFacts make_plan(const PlanRequest& request, Findings& findings);
 

@@ -56,6 +56,7 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
     return prepared;
   }
   prepare_model(prepared);
+  prepare_selection(prepared);
   prepare_text(prepared);
   if (depth.read_weights) read_weights(prepared, listener);
   run_trial(prepared, depth, listener);

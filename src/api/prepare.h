@@ -18,6 +18,8 @@
 
 namespace hesse {
 
+inline constexpr const char* kRecordFile = "hesse-run.json";  // by which a result is known
+
 // How thoroughly to look.
 struct Depth {
   bool read_weights = false;       // all of them, for values that are not finite
@@ -41,8 +43,9 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
 Prepared prepare_config(const QuantizeOptions& options);
 
 // The parts of it, in their order. Each looks at what is there and leaves the rest.
-void prepare_model(Prepared& prepared);     // config.json, tensors, what the format can store
-void check_group_size(Prepared& prepared);  // of job.stages
+void prepare_model(Prepared& prepared);      // config.json, tensors, what the format can store
+void check_group_size(Prepared& prepared);   // of job.stages
+void prepare_selection(Prepared& prepared);  // the linears that the run is about
 void read_weights(Prepared& prepared, Listener& listener);
 void prepare_text(Prepared& prepared);  // tokenizer and calibration windows
 void run_trial(Prepared& prepared, const Depth& depth, Listener& listener);

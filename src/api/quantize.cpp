@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "api/hash_files.h"
+#include "api/machine.h"
 #include "api/plan.h"
 #include "api/prepare.h"
 #include "api/problems.h"
+#include "api/quantize_trial.h"
 #include "api/quantize_with.h"
 #include "base/process.h"
 #include "base/sha256.h"
@@ -17,8 +19,6 @@
 #include "hesse/api.h"
 #include "io/file.h"
 #include "io/staged_directory.h"
-#include "kernels/kernels.h"
-#include "linalg/gemm.h"
 #include "report/report.h"
 #include "run/job.h"
 #include "run/pipeline.h"
@@ -29,28 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kRecordFile = "hesse-run.json";
-
-std::string libraries() { return fmt::format("{}, {}", onednn_version(), lapack_version()); }
-
-WorkDirectory::Setup work_setup(const Job& job) {
-  const Facts arithmetic = {
-      {"threads", fmt::format("{}", threads())}, {"SIMD", std::string(simd_target())}, {"libraries", libraries()}};
-  return {.target = output_path(job.options.output),
-          .marker = kRecordFile,
-          .identity = identity_of(job, version(), arithmetic),
-          .units = unit_places(job),
-          .resume = job.options.resume};
-}
-
-void describe_machine(RunRecord& record) {
-  record.version = version();
-  record.processor = processor_name();
-  record.simd = simd_target();
-  record.libraries = libraries();
-  record.threads = threads();
-  record.peak_memory_bytes = peak_resident_bytes();
-}
+bool may_replace(const QuantizeOptions& options) { return options.overwrite || !options.redo.empty(); }
 
 // Full disks and failing ones: what is done is not lost.
 [[noreturn]] void tell_what_is_safe(const Error& error, const WorkDirectory& work) {
@@ -89,7 +68,7 @@ class Quantization {
       return record;
     };
     if (work_.published()) return record_now();
-    StagedDirectory staged(job_.options.output, job_.options.overwrite, kRecordFile);
+    StagedDirectory staged(job_.options.output, may_replace(job_.options), kRecordFile);
     run.write_result(staged.path());
     RunRecord record = record_now();
     publish(record, staged);
@@ -101,8 +80,8 @@ class Quantization {
   Prediction predict(const Stopwatch& watch) {
     const bool worth = settings_.predict && job_.windows && job_.solver->needs_hessian && !work_.is_complete();
     if (!worth) return {-1, -1};
-    job_.predicted = predict_seconds(plan_);
-    job_.predicted->leave_out(done_before(job_, work_));
+    plan_.parts = parts_left(job_, work_);
+    job_.predicted = predict_seconds(plan_, measure_rates(plan_));
     return {watch.seconds() + job_.predicted->total(), plan_memory(plan_.shapes, plan_.settings).peak_bytes()};
   }
 
@@ -129,13 +108,14 @@ RunRecord quantize(const QuantizeOptions& options, Listener& listener) { return 
 RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, const QuantizeSettings& settings) {
   require_no_problems(options);
   set_threads(options.threads);
+  if (options.trial) return quantize_trial(options, listener);
   const Stopwatch watch;
   Prepared prepared = prepare(options, {.read_weights = true}, listener);
   prepared.findings.throw_if_error();
   PlanRequest plan = plan_request(prepared.job, *prepared.shapes);
   fit_into_memory(prepared.job, plan);
-  WorkDirectory work(work_setup(prepared.job));
-  require_output_free(options.output, options.overwrite || work.published(), kRecordFile);
+  WorkDirectory work(work_setup(prepared.job, output_path(options.output), options.resume));
+  require_output_free(options.output, may_replace(options) || work.published(), kRecordFile);
   if (!work.published()) work.begin();
   RunRecord record;
   try {

@@ -21,6 +21,10 @@ const Manual kManual = {
     "      in half the time, for a little more loss; `--preset best` takes longer and loses less\n"
     "  hesse quantize MODEL -o OUT --method rtn\n"
     "      rounding to nearest, to compare with; needs no text\n"
+    "  hesse quantize MODEL -o OUT --calib text.txt --trial\n"
+    "      three layers on a little of the text: what the whole run would cost and lose\n"
+    "  hesse quantize MODEL -o OUT --calib text.txt --redo 'model.layers.17.*'\n"
+    "      solve some linears of a finished result again, with other text or options\n"
     "  An interrupted run, by Ctrl-C or worse, goes on when the same command is given again.\n",
 };
 

@@ -63,6 +63,23 @@ std::string mean_error_text(const RunRecord& record) {
   return format_percent(error / static_cast<double>(count)) + share_of_rtn(error, rtn_error);
 }
 
+std::string forecast_text(const RunRecord& record, const Forecast& forecast) {
+  std::string text =
+      fact("trial", fmt::format("layers {} on {} of {} tokens; nothing was written", fmt::join(forecast.layers, ", "),
+                                counted(record.calibration_sequences, "sequence"), record.options.length));
+  text += fact("whole run", fmt::format("about {} and {} of memory", format_duration(forecast.seconds),
+                                        format_bytes(forecast.peak_memory_bytes)));
+  return text;
+}
+
+std::string result_text(const RunRecord& record) {
+  if (record.forecast) return forecast_text(record, *record.forecast);
+  std::string text = fact("result", fmt::format("{} ({})", record.options.output, record.format));
+  return text + fact("size", fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes),
+                                         record.bits_per_weight,
+                                         counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
+}
+
 }  // namespace
 
 void RunLog::on_prediction(const Prediction& prediction) {
@@ -140,11 +157,7 @@ std::string linear_line(const LinearRecord& linear) {
 }
 
 std::string summary_text(const RunRecord& record) {
-  std::string text;
-  text += fact("result", fmt::format("{} ({})", record.options.output, record.format));
-  text += fact("size",
-               fmt::format("{}, {:.3f} bits a weight in {}", format_bytes(record.output_bytes), record.bits_per_weight,
-                           counted(static_cast<int64_t>(record.linears.size()), "quantized linear")));
+  std::string text = result_text(record);
   text += fact("relative error", mean_error_text(record));
   std::string before;
   if (record.resumed > 0)

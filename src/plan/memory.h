@@ -66,6 +66,8 @@ struct DiskPlan {
   int64_t spill_bytes = 0;    // activations
   int64_t total() const { return result_bytes + journal_bytes + spill_bytes; }
 };
-DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format);
+// What is not solved counts as it lies in the model's files, though it may come packed from an earlier result.
+DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format,
+                   const StageParts& parts = {});
 
 }  // namespace hesse

@@ -79,17 +79,24 @@ MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings
   return Knobs(model, settings, budget_bytes).turn();
 }
 
-DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format) {
-  double packed = 0, spill = 0;
-  for (const PlannedLayer& layer : model.layers) {
-    for (const PlannedStage& stage : layer.stages) {
+DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format,
+                   const StageParts& parts) {
+  double packed = 0, spill = 0, rest = model.parameters() - model.linear_weights();
+  for (size_t l = 0; l < model.layers.size(); ++l) {
+    for (size_t s = 0; s < model.layers[l].stages.size(); ++s) {
+      const PlannedStage& stage = model.layers[l].stages[s];
+      const double copies = static_cast<double>(stage.copies);
+      if (part_of(parts, l, s) != StagePart::kAll) {
+        rest += copies * stage_weights(stage);
+        continue;
+      }
       for (const LinearShape& linear : stage.linears) {
         for (const TensorSpec& tensor : format.tensors(linear.name, linear.out, linear.in, settings.spec))
-          packed += static_cast<double>(stage.copies) * static_cast<double>(tensor.bytes());
+          packed += copies * static_cast<double>(tensor.bytes());
       }
     }
   }
-  const double rest = (model.parameters() - model.linear_weights()) * static_cast<double>(settings.file_bytes);
+  rest *= static_cast<double>(settings.file_bytes);
   if (settings.spill) {
     constexpr double kFloat = 4;
     // The residual stream, an input and the one before it (run/streams.h).

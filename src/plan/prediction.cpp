@@ -181,23 +181,26 @@ std::vector<PhaseTime> RunSeconds::phases() const {
           {"solve", sum.solve}, {"write", write},         {"verify", verify},       {"hash", hash}};
 }
 
-void RunSeconds::leave_out(const Done& done) {
-  for (int64_t l = 0; l < std::ssize(layers) && l <= done.layer; ++l) {
-    LayerSeconds& layer = layers[static_cast<size_t>(l)];
-    const bool run = l >= done.first_layer;
-    if (!run) layer.read = 0;
+void RunSeconds::keep(const StageParts& parts) {
+  for (size_t l = 0; l < layers.size(); ++l) {
+    LayerSeconds& layer = layers[l];
+    bool read = false;
     for (size_t s = 0; s < layer.stages.size(); ++s) {
-      if (l == done.layer && static_cast<int64_t>(s) >= done.stages) break;
       StageSeconds& stage = layer.stages[s];
-      stage.hessian = stage.factor = stage.solve = 0;
-      if (!run) stage.forward = 0;
+      const StagePart part = part_of(parts, l, s);
+      read = read || part != StagePart::kNothing;
+      if (part != StagePart::kAll) stage.hessian = stage.factor = stage.solve = 0;
+      if (part == StagePart::kOneStream) stage.forward /= static_cast<double>(streams);
+      if (part == StagePart::kNothing) stage.forward = 0;
     }
+    if (!read) layer.read = 0;
   }
 }
 
 RunSeconds predict_quantize(const ModelShapes& model, const QuantizeSize& size, int64_t model_bytes,
                             const MachineRates& rates) {
   RunSeconds run;
+  run.streams = size.streams();
   double weights = 0;
   for (const PlannedLayer& layer : model.layers) {
     run.layers.push_back(layer_seconds(model, layer, size, rates));

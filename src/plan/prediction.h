@@ -37,15 +37,9 @@ struct RunSeconds {
   double total() const;
   std::vector<PhaseTime> phases() const;
 
-  // What an earlier process has done, when this one goes on with its run: the layers in front of `first_layer` cost
-  // nothing any more; behind them the layers in front of `layer`, and the first `stages` of that one, only their
-  // forward passes.
-  struct Done {
-    int64_t first_layer = 0;
-    int64_t layer = 0;
-    int64_t stages = 0;
-  };
-  void leave_out(const Done& done);
+  int64_t streams = 1;
+  // All but these parts cost nothing.
+  void keep(const StageParts& parts);
 };
 
 // `model_bytes` are those of all weight files. The size has a calibration text and a solver that uses Hessians.

@@ -9,12 +9,19 @@ namespace {
 
 double real(int64_t value) { return static_cast<double>(value); }
 
-void add_stage(const PlannedStage& stage, const QuantizeSize& size, Work& work) {
+double streams_of(StagePart part, const QuantizeSize& size) {
+  if (part == StagePart::kNothing) return 0;
+  return part == StagePart::kOneStream ? 1 : real(size.streams());
+}
+
+void add_stage(const PlannedStage& stage, const QuantizeSize& size, StagePart part, Work& work) {
+  if (part == StagePart::kNothing) return;
   const double copies = real(stage.copies);
   const double tokens = real(size.tokens()) * stage.token_share * copies;
   const double in = real(stage.in());
   const double weights = stage_weights(stage);
-  work.linears += 2 * tokens * weights * real(size.streams());
+  work.linears += 2 * tokens * weights * streams_of(part, size);
+  if (part != StagePart::kAll) return;
   for (const ColumnRange& block : hessian_blocks(stage, size)) {
     const double width = real(block.count);
     work.hessian += width * width * tokens;
@@ -55,12 +62,18 @@ DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size) {
   return size.targets.shift != 0 ? DriftSum::kInput : DriftSum::kNone;
 }
 
-Work quantize_work(const ModelShapes& model, const QuantizeSize& size) {
+StagePart part_of(const StageParts& parts, size_t layer, size_t stage) {
+  return parts.empty() ? StagePart::kAll : parts.at(layer).at(stage);
+}
+
+Work quantize_work(const ModelShapes& model, const QuantizeSize& size, const StageParts& parts) {
   Work work;
   if (size.tokens() == 0) return work;
-  for (const PlannedLayer& layer : model.layers) {
-    for (const PlannedStage& stage : layer.stages) add_stage(stage, size, work);
-    work.attention += 2 * real(size.streams()) * attention_products(layer, size.sequences, size.length);
+  for (size_t l = 0; l < model.layers.size(); ++l) {
+    const PlannedLayer& layer = model.layers[l];
+    for (size_t s = 0; s < layer.stages.size(); ++s) add_stage(layer.stages[s], size, part_of(parts, l, s), work);
+    work.attention +=
+        2 * streams_of(part_of(parts, l, 0), size) * attention_products(layer, size.sequences, size.length);
   }
   return work;
 }

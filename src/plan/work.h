@@ -28,7 +28,17 @@ struct QuantizeSize {
   int64_t streams() const { return solves && targets.any() ? 2 : 1; }
 };
 
-Work quantize_work(const ModelShapes& model, const QuantizeSize& size);
+// How much of a stage a run computes.
+enum class StagePart {
+  kAll,
+  kForward,    // its forward pass, in all streams
+  kOneStream,  // its forward pass where both streams are still the same, and only one is computed
+  kNothing,
+};
+using StageParts = std::vector<std::vector<StagePart>>;  // by layer and stage; empty: all of everything
+StagePart part_of(const StageParts& parts, size_t layer, size_t stage);
+
+Work quantize_work(const ModelShapes& model, const QuantizeSize& size, const StageParts& parts = {});
 
 // One forward pass over `sequences` windows of `length` tokens, logits of every token included.
 Work evaluation_work(const ModelShapes& model, int64_t sequences, int64_t length);

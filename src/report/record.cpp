@@ -179,6 +179,14 @@ Json linear_json(const LinearRecord& linear) {
   return echo.take();
 }
 
+Json forecast_json(const Forecast& forecast) {
+  Json layers = Json::array();
+  for (const int64_t layer : forecast.layers) layers.push_back(layer);
+  return Json::Object{{"layers", std::move(layers)},
+                      {"whole_seconds", forecast.seconds},
+                      {"whole_peak_memory_bytes", forecast.peak_memory_bytes}};
+}
+
 }  // namespace
 
 std::string to_json(const RunRecord& record) {
@@ -186,19 +194,20 @@ std::string to_json(const RunRecord& record) {
   for (const std::string& warning : record.warnings) warnings.push_back(text(warning));
   Json linears = Json::array();
   for (const LinearRecord& linear : record.linears) linears.push_back(linear_json(linear));
-  const Json root = Json::Object{{"schema", "hesse-run/1"},
-                                 {"version", text(record.version)},
-                                 {"model", text(last_part(record.model_name))},
-                                 {"family", text(record.family)},
-                                 {"format", text(record.format)},
-                                 {"options", options_json(record.options)},
-                                 {"machine", machine_json(record)},
-                                 {"inputs", inputs_json(record)},
-                                 {"calibration", calibration_json(record)},
-                                 {"result", result_json(record)},
-                                 {"cost", cost_json(record)},
-                                 {"warnings", std::move(warnings)},
-                                 {"linears", std::move(linears)}};
+  Json root = Json::Object{{"schema", "hesse-run/1"},
+                           {"version", text(record.version)},
+                           {"model", text(last_part(record.model_name))},
+                           {"family", text(record.family)},
+                           {"format", text(record.format)},
+                           {"options", options_json(record.options)},
+                           {"machine", machine_json(record)},
+                           {"inputs", inputs_json(record)},
+                           {"calibration", calibration_json(record)},
+                           {"result", result_json(record)},
+                           {"cost", cost_json(record)},
+                           {"warnings", std::move(warnings)},
+                           {"linears", std::move(linears)}};
+  if (record.forecast) root.set("trial", forecast_json(*record.forecast));
   return root.dump(2);
 }
 

@@ -78,7 +78,7 @@ std::string calibration_fingerprint(const Job& job) {
 }
 
 std::string difference(const std::string& name, const std::string* before, const std::string* now) {
-  if (name == "the model" || name == "the calibration text") return name + " is another one";
+  if (name == "the model" || name == "the calibration text" || name == kEarlierResult) return name + " is another one";
   return fmt::format("{} was {}, now {}", name, before != nullptr ? *before : "unknown",
                      now != nullptr ? *now : "unknown");
 }
@@ -96,9 +96,15 @@ Identity identity_of(const Job& job, const std::string& version, Facts arithmeti
   visit_options(job.options, OptionFacts(identity.decides));
   identity.decides.emplace_back("the model", model_fingerprint(job));
   identity.decides.emplace_back("the calibration text", calibration_fingerprint(job));
+  if (job.earlier) identity.decides.emplace_back(kEarlierResult, job.earlier->fingerprint());
   identity.decides.emplace_back("the type of the products", compute_name(job.compute.type));
   identity.arithmetic.emplace_back("memory for Hessians", fmt::format("{} bytes", job.hessian_memory_bytes));
   return identity;
+}
+
+Facts without_earlier_result(Facts facts) {
+  std::erase_if(facts, [](const auto& fact) { return fact.first == kEarlierResult; });
+  return facts;
 }
 
 Json facts_json(const Facts& facts) {

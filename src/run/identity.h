@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,10 @@ struct Identity {
   Facts decides;     // of two runs that differ here, none can go on with the other
   Facts arithmetic;  // what may change the last digits: threads, instruction sets, libraries
 };
+
+// The one of `decides` that is no longer true when the run has published its result: what it began with lay there.
+inline constexpr std::string_view kEarlierResult = "the result that is changed";
+Facts without_earlier_result(Facts facts);
 
 // `arithmetic`: what only the caller knows of it.
 Identity identity_of(const Job& job, const std::string& version, Facts arithmetic);

@@ -17,6 +17,7 @@
 #include "model/model.h"
 #include "plan/prediction.h"
 #include "quant/solver.h"
+#include "run/earlier_result.h"
 
 namespace hesse {
 
@@ -34,11 +35,13 @@ struct Job {
   const Solver* solver = nullptr;
   LinearSpec spec;
   GptqOptions gptq;
-  int64_t hessian_memory_bytes = 0;  // for the Hessians of one stage and their factors
-  int64_t memory_bytes = 0;          // that the run may take
-  bool spill = false;                // activations lie in files of the work directory
-  std::set<std::string> skipped;     // linears with weights that are not finite; they stay as they are
-  std::vector<std::string> notes;    // what the user should know
+  int64_t hessian_memory_bytes = 0;             // for the Hessians of one stage and their factors
+  int64_t memory_bytes = 0;                     // that the run may take
+  bool spill = false;                           // activations lie in files of the work directory
+  std::set<std::string> skipped;                // linears with weights that are not finite; they stay as they are
+  std::optional<std::set<std::string>> chosen;  // linears that the run is about; none: all
+  std::optional<EarlierResult> earlier;         // that the run changes; the linears that are not chosen come from there
+  std::vector<std::string> notes;               // what the user should know
   // For the time that is left; whoever knows the rates of the machine sets it. None: it is guessed from what is done.
   std::optional<RunSeconds> predicted;
 };

@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "hesse/error.h"
 #include "run/collect.h"
+#include "run/fates.h"
 #include "run/stage.h"
 
 namespace hesse {
@@ -67,11 +68,12 @@ class LayerRun {
 
   void solve_and_finish(size_t index, double share) {
     Block::Stage& stage = block_.stages()[index];
-    std::vector<SolvedLinear> solved = solve(stage, share);
+    std::vector<SolvedLinear> solved = solve(index, share);
     std::vector<float> peaks(stage.linears.size(), 0.0f);
     finish_streams(index, &peaks);
-    for (size_t i = 0; i < solved.size(); ++i) {
-      if (std::isfinite(peaks[i])) solved[i].record.largest_output = static_cast<double>(peaks[i]);
+    for (SolvedLinear& linear : solved) {
+      const float peak = peaks[index_of(stage, linear.record.name)];
+      if (std::isfinite(peak)) linear.record.largest_output = static_cast<double>(peak);
     }
     clock_.time("write", [&] { events_.solved(static_cast<int64_t>(index), solved); });
   }
@@ -79,10 +81,7 @@ class LayerRun {
   void take_done(size_t index) {
     Block::Stage& stage = block_.stages()[index];
     clock_.time("read", [&] {
-      for (size_t i = 0; i < stage.linears.size(); ++i) {
-        const std::optional<QuantizedLinear> packed = events_.packed(static_cast<int64_t>(index), i);
-        if (packed) set_weight(stage.linears[i], *packed);
-      }
+      for (Linear& linear : stage.linears) take_packed(index, linear);
     });
     finish_streams(index, nullptr);
   }
@@ -92,29 +91,45 @@ class LayerRun {
     if (original_) finish(*original_, stage, *streams_.original, nullptr);
   }
 
+  void take_packed(size_t index, Linear& linear) const {
+    const std::optional<QuantizedLinear> packed = events_.packed(static_cast<int64_t>(index), linear.name);
+    if (packed) set_weight(linear, *packed);
+  }
+
+  static size_t index_of(const Block::Stage& stage, const std::string& name) {
+    const auto found = std::find_if(stage.linears.begin(), stage.linears.end(),
+                                    [&](const Linear& linear) { return linear.name == name; });
+    return static_cast<size_t>(found - stage.linears.begin());
+  }
+
   void set_weight(Linear& linear, const QuantizedLinear& packed) const {
     linear.weight = to_compute_type(block_.compute(), dequantize(packed));
   }
 
-  // Leaves in the linears the weights that their packed forms stand for.
-  std::vector<SolvedLinear> solve(Block::Stage& stage, double share) {
+  // Of the linears that the run is about. Leaves in all of them the weights that their packed forms stand for.
+  std::vector<SolvedLinear> solve(size_t index, double share) {
+    Block::Stage& stage = block_.stages()[index];
     Collected collected = clock_.time("hessian", [&] { return collect(job_, stage, streams_); });
     judge_unusable(collected, stage);
     const PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
     std::vector<SolvedLinear> solved;
     for (size_t i = 0; i < stage.linears.size(); ++i) {
+      const Fate fate = fate_of(job_, stage.linears[i].name);
+      if (!is_worked_on(fate)) continue;
       const Stopwatch watch;
-      const bool skipped = job_.skipped.count(stage.linears[i].name) != 0;
       solved.push_back(clock_.time("solve", [&] {
-        return skipped ? skip_linear(job_, layer_, stage.linears[i])
-                       : solve_in_stage(job_, layer_, stage, i, collected, prepared);
+        return fate == Fate::kSkip ? skip_linear(job_, layer_, stage.linears[i])
+                                   : solve_in_stage(job_, layer_, stage, i, collected, prepared);
       }));
       solved.back().record.seconds = watch.seconds();
       events_.progress(share);
     }
     // Only now: the targets of all linears refer to the original weights.
-    for (size_t i = 0; i < stage.linears.size(); ++i) {
-      if (solved[i].packed) set_weight(stage.linears[i], *solved[i].packed);
+    for (const SolvedLinear& linear : solved) {
+      if (linear.packed) set_weight(stage.linears[index_of(stage, linear.record.name)], *linear.packed);
+    }
+    for (Linear& linear : stage.linears) {
+      if (fate_of(job_, linear.name) == Fate::kKeep) take_packed(index, linear);
     }
     return solved;
   }
@@ -202,10 +217,12 @@ void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEv
     if (events.is_done(stage)) continue;
     std::vector<SolvedLinear> solved;
     for (const Linear& linear : block.stages()[s].linears) {
+      const Fate fate = fate_of(job, linear.name);
+      if (!is_worked_on(fate)) continue;
       const Stopwatch watch;
-      const bool skipped = job.skipped.count(linear.name) != 0;
-      solved.push_back(clock.time(
-          "solve", [&] { return skipped ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear); }));
+      solved.push_back(clock.time("solve", [&] {
+        return fate == Fate::kSkip ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear);
+      }));
       solved.back().record.seconds = watch.seconds();
     }
     clock.time("write", [&] { events.solved(stage, solved); });

@@ -37,10 +37,10 @@ class PhaseClock {
 
 // What a layer asks for and hands out as it goes.
 struct LayerEvents {
-  // Whether a stage was solved by an earlier process, and what came of one of its linears then (nothing: it stays as it
-  // is).
+  // Whether nothing of a stage is left to solve; and what is known of one of its linears, from an earlier process of
+  // this run or from an earlier result (nothing: it stays as it is).
   std::function<bool(int64_t stage)> is_done;
-  std::function<std::optional<QuantizedLinear>(int64_t stage, size_t index)> packed;
+  std::function<std::optional<QuantizedLinear>(int64_t stage, const std::string& linear)> packed;
   std::function<void(int64_t stage, const std::vector<SolvedLinear>&)> solved;
   std::function<void(double share)> progress;  // of this layer, 0 ... 1
   std::function<void()> between_stages;        // nothing is under way that would be lost; may throw to stop

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/process.h"
 #include "hesse/error.h"
 #include "io/file.h"
+#include "run/fates.h"
 
 namespace hesse {
 namespace {
@@ -16,8 +18,14 @@ constexpr double kBytesPerGb = 1e9;
 
 int64_t all_linears(const Job& job) {
   int64_t count = 0;
-  for (const StageShape& stage : job.stages) count += std::ssize(stage.linears);
+  for (const StageShape& stage : job.stages) {
+    for (const LinearShape& linear : stage.linears) count += is_worked_on(fate_of(job, linear.name)) ? 1 : 0;
+  }
   return count;
+}
+
+bool is_any(const std::vector<StagePart>& layer, StagePart part) {
+  return std::find(layer.begin(), layer.end(), part) != layer.end();
 }
 
 // The first layer whose forward pass this process needs.
@@ -29,9 +37,18 @@ int64_t first_layer(const Job& job, const WorkDirectory& work) {
 
 }  // namespace
 
-RunSeconds::Done done_before(const Job& job, const WorkDirectory& work) {
-  const UnitPlace next = work.is_complete() ? UnitPlace{job.model->config().layers, 0} : work.next();
-  return {.first_layer = first_layer(job, work), .layer = next.layer, .stages = next.stage};
+StageParts parts_left(const Job& job, const WorkDirectory& work) {
+  StageParts parts = parts_of(job);
+  const int64_t first = first_layer(job, work);
+  for (int64_t layer = 0; layer < std::ssize(parts); ++layer) {
+    std::vector<StagePart>& stages = parts[static_cast<size_t>(layer)];
+    if (layer < first) std::fill(stages.begin(), stages.end(), StagePart::kNothing);
+    for (int64_t stage = 0; stage < std::ssize(stages); ++stage) {
+      StagePart& part = stages[static_cast<size_t>(stage)];
+      if (part == StagePart::kAll && !work.is_pending({layer, stage})) part = StagePart::kForward;
+    }
+  }
+  return parts;
 }
 
 Run::Run(const Job& job, WorkDirectory& work, Listener& listener, std::string version)
@@ -39,6 +56,7 @@ Run::Run(const Job& job, WorkDirectory& work, Listener& listener, std::string ve
       work_(work),
       listener_(listener),
       version_(std::move(version)),
+      parts_(parts_of(job)),
       writer_(job),
       quantization_config_(quantization_config(job, version_)) {
   // Only a solver that uses Hessians can follow the original model.
@@ -63,27 +81,37 @@ void Run::restore() {
     for (const std::string& note : job_.notes) listener_.on_warning(note);
     return;
   }
-  const int64_t layers = job_.model->config().layers;
-  const RunSeconds::Done done = done_before(job_, work_);
-  share_before_ = static_cast<double>(done.layer) / static_cast<double>(layers);
-  listener_.on_resumed(
-      {.linears = work_.linears_done(), .of = all_linears(job_), .layer = done.layer, .first_layer = done.first_layer});
+  const int64_t next = work_.is_complete() ? job_.model->config().layers : work_.next().layer;
+  share_before_ = static_cast<double>(next) / static_cast<double>(last_layer() + 1);
+  listener_.on_resumed({.linears = work_.linears_done(),
+                        .of = all_linears(job_),
+                        .layer = next,
+                        .first_layer = first_layer(job_, work_)});
+}
+
+// In which there is something to do.
+int64_t Run::last_layer() const {
+  int64_t last = std::ssize(parts_) - 1;
+  while (last > 0 && !is_any(parts_[static_cast<size_t>(last)], StagePart::kAll)) --last;
+  return last;
 }
 
 void Run::solve(const SnapshotRule& rule) {
   if (work_.is_complete()) return;
-  const int64_t layers = job_.model->config().layers;
-  const int64_t first = first_layer(job_, work_);
+  const int64_t first = first_layer(job_, work_), last = last_layer();
   Streams streams = first_streams(first);
   SnapshotClock snapshots(rule);
-  for (int64_t layer = first; layer < layers; ++layer) {
+  for (int64_t layer = first; layer <= last; ++layer) {
+    const std::vector<StagePart>& parts = parts_[static_cast<size_t>(layer)];
+    if (!job_.windows && !is_any(parts, StagePart::kAll)) continue;
+    if (two_streams_ && !streams.original && !is_any(parts, StagePart::kOneStream)) part_streams(streams);
     tell_progress(layer, 0);
     stop_if_asked();
     job_.model->prefetch(layer + 1);
     const LayerEvents events = events_of(layer);
     if (job_.windows) {
       quantize_layer(job_, layer, streams, clock_, events);
-      if (layer + 1 < layers) save_streams(layer + 1, streams, snapshots);
+      if (layer < last) save_streams(layer + 1, streams, snapshots);
     } else {
       round_layer(job_, layer, clock_, events);
     }
@@ -96,7 +124,7 @@ Streams Run::first_streams(int64_t first_layer) {
   if (!job_.windows) return streams;
   if (job_.spill) streams.store = ActivationStore(work_.path());
   if (first_layer > 0) {
-    clock_.time("read", [&] { read_streams(job_, two_streams_, work_.path() / work_.snapshot()->file, streams); });
+    clock_.time("read", [&] { read_streams(job_, work_.path() / work_.snapshot()->file, streams); });
   } else {
     clock_.time("forward", [&] { embed_tokens(streams); });
   }
@@ -104,34 +132,38 @@ Streams Run::first_streams(int64_t first_layer) {
 }
 
 void Run::embed_tokens(Streams& streams) const {
-  const int64_t tokens = job_.windows->ids.size(), hidden = job_.model->config().hidden;
-  streams.quantized.h = streams.store.matrix(tokens, hidden);
-  if (two_streams_) streams.original.emplace(Stream{streams.store.matrix(tokens, hidden), {}});
+  Matrix<float>& h = streams.quantized.h;
+  h = streams.store.matrix(job_.windows->ids.size(), job_.model->config().hidden);
   for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
     const Matrix<float> rows = job_.model->embed({job_.windows->ids.data() + first, static_cast<size_t>(batch.rows())});
-    for (Matrix<float>* h : {&streams.quantized.h, streams.original ? &streams.original->h : nullptr}) {
-      if (h == nullptr) continue;
-      std::copy_n(rows.data(), rows.size(), h->row(first));
-      streams.store.put_aside(h->view().row_range(first, batch.rows()));
-    }
+    std::copy_n(rows.data(), rows.size(), h.row(first));
+    streams.store.put_aside(h.view().row_range(first, batch.rows()));
+  });
+}
+
+// The original model's stream begins as a copy of the other.
+void Run::part_streams(Streams& streams) {
+  clock_.time("forward", [&] {
+    const Matrix<float>& h = streams.quantized.h;
+    Matrix<float> copy = streams.store.matrix(h.rows(), h.cols());
+    for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
+      std::copy_n(h.row(first), batch.rows() * h.cols(), copy.row(first));
+      streams.store.put_aside(h.view().row_range(first, batch.rows()));
+      streams.store.put_aside(copy.view().row_range(first, batch.rows()));
+    });
+    streams.original.emplace(Stream{std::move(copy), {}});
   });
 }
 
 LayerEvents Run::events_of(int64_t layer) {
   return {.is_done =
               [this, layer](int64_t stage) {
-                return work_.find({layer, stage}) != nullptr;
+                return !work_.is_pending({layer, stage});
               },
-          .packed = [this, layer](int64_t stage, size_t index) -> std::optional<QuantizedLinear> {
-            const UnitPlace place{layer, stage};
-            const Unit& unit = *work_.find(place);
-            if (unit.linears.at(index).digest.empty()) return std::nullopt;
-            if (open_place_ != place) {
-              open_unit_ = work_.open(unit);
-              open_place_ = place;
-            }
-            return read_packed(job_, *open_unit_, unit.linears[index], quantization_config_);
-          },
+          .packed =
+              [this, layer](int64_t stage, const std::string& linear) {
+                return packed_before({layer, stage}, linear);
+              },
           .solved =
               [this, layer](int64_t stage, const std::vector<SolvedLinear>& solved) {
                 commit({layer, stage}, solved);
@@ -145,6 +177,20 @@ LayerEvents Run::events_of(int64_t layer) {
                 unit_warnings_.push_back(what);
                 warn(what);
               }};
+}
+
+std::optional<QuantizedLinear> Run::packed_before(UnitPlace place, const std::string& linear) {
+  if (fate_of(job_, linear) == Fate::kKeep) return job_.earlier->read(linear);
+  const Unit* unit = work_.find(place);
+  if (unit == nullptr) return std::nullopt;
+  const auto found = std::find_if(unit->linears.begin(), unit->linears.end(),
+                                  [&](const UnitLinear& done) { return done.record.name == linear; });
+  if (found == unit->linears.end() || found->digest.empty()) return std::nullopt;
+  if (open_place_ != place) {
+    open_unit_ = work_.open(*unit);
+    open_place_ = place;
+  }
+  return read_packed(job_, *open_unit_, *found, quantization_config_);
 }
 
 // Judged first: what the user wants a run to stop for is not committed, and the same command does not get past it.
@@ -183,9 +229,8 @@ void Run::warn(const std::string& text) {
 }
 
 void Run::tell_progress(int64_t layer, double share_of_layer) {
-  const int64_t layers = job_.model->config().layers;
-  const std::string what = fmt::format("layer {} of {}", layer + 1, layers);
-  const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(layers);
+  const std::string what = fmt::format("layer {} of {}", layer + 1, job_.model->config().layers);
+  const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(last_layer() + 1);
   const double seconds = watch_.seconds();
   const double here = share - share_before_;  // of this process
   double left = here > 0 ? seconds / here * (1 - share) : -1;
@@ -228,8 +273,28 @@ void Run::write_result(const std::filesystem::path& directory) {
   clock_.time("verify", [&] { writer_.verify(work_, directory); });
 }
 
+// In the order of the model, what was kept of an earlier result among them.
+std::vector<LinearRecord> Run::all_records() const {
+  if (!job_.earlier) return record_.linears;
+  std::map<std::string_view, const LinearRecord*> solved;
+  for (const LinearRecord& linear : record_.linears) solved.emplace(linear.name, &linear);
+  std::vector<LinearRecord> records;
+  for (const StageShape& stage : job_.stages) {
+    for (const LinearShape& linear : stage.linears) {
+      const auto found = solved.find(linear.name);
+      if (found != solved.end()) {
+        records.push_back(*found->second);
+      } else if (fate_of(job_, linear.name) == Fate::kKeep) {
+        records.push_back(job_.earlier->record(linear.name));
+      }
+    }
+  }
+  return records;
+}
+
 RunRecord Run::record() const {
   RunRecord record = record_;
+  record.linears = all_records();
   record.options = job_.options;
   record.model_name = std::filesystem::weakly_canonical(job_.model_directory).filename().string();
   record.family = job_.model->config().family->name;
@@ -239,7 +304,7 @@ RunRecord Run::record() const {
   record.compute = compute_name(job_.compute.type);
   record.compute_reason = job_.compute.reason;
   record.phases = clock_.phases();
-  record.work = quantize_work(job_.model->config(), size_of(job_));
+  record.work = quantize_work(job_.model->config(), size_of(job_), parts_);
   record.output_bytes = writer_.output_bytes();
   record.bits_per_weight = writer_.bits_per_weight();
   record.resumed = work_.sessions_before();

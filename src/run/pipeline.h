@@ -16,8 +16,8 @@
 
 namespace hesse {
 
-// What `work` has done already, in the terms of a prediction.
-RunSeconds::Done done_before(const Job& job, const WorkDirectory& work);
+// What is left to compute behind what `work` has done already.
+StageParts parts_left(const Job& job, const WorkDirectory& work);
 
 class Run {
  public:
@@ -36,10 +36,14 @@ class Run {
   void restore();
   Streams first_streams(int64_t first_layer);
   void embed_tokens(Streams& streams) const;
+  void part_streams(Streams& streams);
+  int64_t last_layer() const;
   LayerEvents events_of(int64_t layer);
+  std::optional<QuantizedLinear> packed_before(UnitPlace place, const std::string& linear);
   void commit(UnitPlace place, const std::vector<SolvedLinear>& solved);
   void judge(const LinearRecord& record) const;
   void warn(const std::string& text);
+  std::vector<LinearRecord> all_records() const;
   void tell_progress(int64_t layer, double share_of_layer);
   void stop_if_asked() const;
   void save_streams(int64_t layers, const Streams& streams, SnapshotClock& clock);
@@ -48,6 +52,7 @@ class Run {
   WorkDirectory& work_;
   Listener& listener_;
   std::string version_;
+  StageParts parts_;
   ResultWriter writer_;
   Json quantization_config_;
   bool two_streams_ = false;

@@ -8,6 +8,7 @@
 
 #include "hesse/error.h"
 #include "io/file.h"
+#include "run/fates.h"
 
 namespace hesse {
 namespace {
@@ -16,13 +17,27 @@ namespace fs = std::filesystem;
 
 constexpr double kBytesPerGb = 1e9;
 
+// Calls visit(linear, fate) for all of the model.
+template <class Visit>
+void for_each_linear(const Job& job, Visit visit) {
+  for (const StageShape& stage : job.stages) {
+    for (const LinearShape& linear : stage.linears) visit(linear, fate_of(job, linear.name));
+  }
+}
+
 std::set<std::string> packed_weights(const Job& job) {
   std::set<std::string> names;
-  for (const StageShape& stage : job.stages) {
-    for (const LinearShape& linear : stage.linears) {
-      if (job.skipped.count(linear.name) == 0) names.insert(linear.name + ".weight");
-    }
-  }
+  for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
+    if (is_packed(fate)) names.insert(linear.name + ".weight");
+  });
+  return names;
+}
+
+std::vector<std::string> plain_linears(const Job& job) {
+  std::vector<std::string> names;
+  for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
+    if (!is_packed(fate)) names.push_back(linear.name);
+  });
   return names;
 }
 
@@ -45,7 +60,7 @@ bool is_entered(const fs::path& folder) {
 
 Json quantization_config(const Job& job, const std::string& version) {
   return job.format->config({.spec = job.spec,
-                             .skipped = {job.skipped.begin(), job.skipped.end()},
+                             .skipped = plain_linears(job),
                              .damping = job.options.damping,
                              .tool_version = "hesse:" + version});
 }
@@ -55,11 +70,9 @@ ResultWriter::ResultWriter(const Job& job) : job_(job) {
     output_bytes_ += item.spec.bytes();
     if (!item.unit.empty()) packed_bytes_ += item.spec.bytes();
   }
-  for (const StageShape& stage : job.stages) {
-    for (const LinearShape& linear : stage.linears) {
-      if (job.skipped.count(linear.name) == 0) packed_weights_ += linear.out * linear.in;
-    }
-  }
+  for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
+    if (is_packed(fate)) packed_weights_ += linear.out * linear.in;
+  });
 }
 
 std::vector<CheckpointWriter::Item> ResultWriter::items() const {
@@ -68,13 +81,11 @@ std::vector<CheckpointWriter::Item> ResultWriter::items() const {
   for (const TensorView* tensor : job_.checkpoint->tensors()) {
     if (replaced.count(tensor->spec.name) == 0) items.push_back({tensor->spec, ""});
   }
-  for (const StageShape& stage : job_.stages) {
-    for (const LinearShape& linear : stage.linears) {
-      if (job_.skipped.count(linear.name) != 0) continue;
-      for (TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, job_.spec))
-        items.push_back({std::move(spec), linear.name});
-    }
-  }
+  for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
+    if (!is_packed(fate)) return;
+    for (TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, job_.spec))
+      items.push_back({std::move(spec), linear.name});
+  });
   return items;
 }
 
@@ -87,6 +98,7 @@ void ResultWriter::compose(const WorkDirectory& work, const fs::path& directory,
       file.release(*tensor);
     }
   }
+  copy_kept_linears(writer);
   copy_tensors(writer);
   writer.finish();
   copy_files(directory);
@@ -103,15 +115,24 @@ void ResultWriter::verify(const WorkDirectory& work, const fs::path& directory) 
   for (const Unit& unit : work.units()) {
     for (const auto& [record, meant] : unit.linears) {
       if (meant.empty()) continue;
-      if (digest(job_.format->read(written, record.name, *quantization)) != meant) {
-        throw Error(ErrorKind::kEnvironment,
-                    fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk "
-                                "or memory?",
-                                record.name));
-      }
-      written.release_module(record.name);
+      require_written(written, *quantization, record.name, meant);
     }
   }
+  for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
+    if (fate == Fate::kKeep)
+      require_written(written, *quantization, linear.name, digest(job_.earlier->read(linear.name)));
+  });
+}
+
+void ResultWriter::require_written(const Checkpoint& written, const Json& quantization, const std::string& linear,
+                                   const std::string& meant) const {
+  if (digest(job_.format->read(written, linear, quantization)) != meant) {
+    throw Error(ErrorKind::kEnvironment,
+                fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or "
+                            "memory?",
+                            linear));
+  }
+  written.release_module(linear);
 }
 
 double ResultWriter::bits_per_weight() const {
@@ -125,6 +146,18 @@ void ResultWriter::copy_tensors(CheckpointWriter& writer) const {
     writer.write(tensor->spec.name, tensor->bytes);
     job_.checkpoint->release(*tensor);
   }
+}
+
+void ResultWriter::copy_kept_linears(CheckpointWriter& writer) const {
+  for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
+    if (fate != Fate::kKeep) return;
+    const Checkpoint& earlier = job_.earlier->checkpoint();
+    for (const TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, job_.spec)) {
+      const TensorView& tensor = *earlier.find(spec.name);
+      writer.write(spec.name, tensor.bytes);
+      earlier.release(tensor);
+    }
+  });
 }
 
 void ResultWriter::copy_files(const fs::path& directory) const {

@@ -20,8 +20,8 @@ class ResultWriter {
   // Knows the sizes before any tensor is made.
   explicit ResultWriter(const Job& job);
 
-  // Into `directory`, which exists and is empty: the packed linears of all units of `work`, the other tensors as they
-  // are, byte for byte, the files beside them, and the configuration.
+  // Into `directory`, which exists and is empty: the packed linears of all units of `work`, those of the earlier result
+  // that are kept, the other tensors as they are, byte for byte, the files beside them, and the configuration.
   void compose(const WorkDirectory& work, const std::filesystem::path& directory, const std::string& version) const;
   // Reads every packed linear back from the files and compares codes, scales, zero points and groups with what was
   // meant. Error(kEnvironment) names the first that differs. Call after compose().
@@ -32,6 +32,9 @@ class ResultWriter {
 
  private:
   std::vector<CheckpointWriter::Item> items() const;
+  void require_written(const Checkpoint& written, const Json& quantization, const std::string& linear,
+                       const std::string& meant) const;
+  void copy_kept_linears(CheckpointWriter& writer) const;
   void copy_tensors(CheckpointWriter& writer) const;
   void copy_files(const std::filesystem::path& directory) const;
   void write_config(const std::filesystem::path& directory, const std::string& version) const;

@@ -79,10 +79,11 @@ void write_streams(const Streams& streams, const std::filesystem::path& path) {
   writer.finish();
 }
 
-void read_streams(const Job& job, bool with_original, const std::filesystem::path& path, Streams& streams) {
+void read_streams(const Job& job, const std::filesystem::path& path, Streams& streams) {
   const Checkpoint file = Checkpoint::of_file(path);
   streams.quantized.h = read_stream(job, file, kQuantized, streams.store);
-  if (with_original) streams.original.emplace(Stream{read_stream(job, file, kOriginal, streams.store), {}});
+  if (file.find(kOriginal) != nullptr)
+    streams.original.emplace(Stream{read_stream(job, file, kOriginal, streams.store), {}});
 }
 
 }  // namespace hesse

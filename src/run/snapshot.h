@@ -42,6 +42,6 @@ class SnapshotClock {
 int64_t stream_bytes(const Streams& streams);
 void write_streams(const Streams& streams, const std::filesystem::path& path);
 // Error(kEnvironment) when the file does not hold the streams of this job.
-void read_streams(const Job& job, bool with_original, const std::filesystem::path& path, Streams& streams);
+void read_streams(const Job& job, const std::filesystem::path& path, Streams& streams);
 
 }  // namespace hesse

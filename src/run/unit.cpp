@@ -8,6 +8,7 @@
 
 #include "base/sha256.h"
 #include "hesse/error.h"
+#include "run/fates.h"
 
 namespace hesse {
 namespace {
@@ -69,7 +70,10 @@ class FieldReader {
   static void read(const Json& json, std::string_view name, int64_t& field) { field = json.as_int(name); }
   static void read(const Json& json, std::string_view name, int& field) { field = static_cast<int>(json.as_int(name)); }
   static void read(const Json& json, std::string_view name, bool& field) { field = json.as_bool(name); }
-  static void read(const Json& json, std::string_view name, double& field) { field = number_from_json(json, name); }
+  // A record has null for what was not measured.
+  static void read(const Json& json, std::string_view name, double& field) {
+    field = json.is_null() ? -1 : number_from_json(json, name);
+  }
   static void read(const Json& json, std::string_view name, LinearStatus& field) {
     field = status_from_name(json.as_string(name));
   }
@@ -80,10 +84,12 @@ class FieldReader {
 
 std::vector<UnitPlace> unit_places(const Job& job) {
   std::vector<UnitPlace> places;
-  const ModelConfig& config = job.model->config();
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const int64_t stages = std::ssize(layer_stages(config, layer));
-    for (int64_t stage = 0; stage < stages; ++stage) places.push_back({layer, stage});
+  const StageParts parts = parts_of(job);
+  for (size_t layer = 0; layer < parts.size(); ++layer) {
+    for (size_t stage = 0; stage < parts[layer].size(); ++stage) {
+      if (parts[layer][stage] == StagePart::kAll)
+        places.push_back({static_cast<int64_t>(layer), static_cast<int64_t>(stage)});
+    }
   }
   return places;
 }

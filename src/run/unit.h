@@ -22,7 +22,7 @@ struct UnitPlace {
   bool operator==(const UnitPlace&) const = default;
 };
 
-// Of all layers, in the order of solving: the place of each stage of job.stages.
+// Of all stages in which the run has something to do, in the order of solving.
 std::vector<UnitPlace> unit_places(const Job& job);
 
 struct UnitLinear {

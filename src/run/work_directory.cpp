@@ -124,7 +124,9 @@ void WorkDirectory::load() {
   const std::string differs = differences(state_.decides, setup_.identity.decides);
   if (is_published(state_, marker)) {
     // What an earlier run with other options left when it was done is of no use to this one.
-    published_ = differs.empty() && is_complete();
+    published_ =
+        is_complete() &&
+        differences(without_earlier_result(state_.decides), without_earlier_result(setup_.identity.decides)).empty();
     if (!published_) state_ = {};
   } else if (!differs.empty()) {
     if (!units().empty()) refuse_other_run(differs);
@@ -170,6 +172,11 @@ const Unit* WorkDirectory::find(UnitPlace place) const {
   const auto found =
       std::find_if(units().begin(), units().end(), [&](const Unit& unit) { return unit.place == place; });
   return found == units().end() ? nullptr : &*found;
+}
+
+bool WorkDirectory::is_pending(UnitPlace place) const {
+  const auto first = setup_.units.begin() + std::ssize(units());
+  return std::find(first, setup_.units.end(), place) != setup_.units.end();
 }
 
 int64_t WorkDirectory::linears_done() const {

@@ -53,6 +53,7 @@ class WorkDirectory {
   bool is_complete() const { return units().size() == setup_.units.size(); }
   UnitPlace next() const { return setup_.units.at(units().size()); }  // the first that is not; unless is_complete()
   const Unit* find(UnitPlace place) const;                            // nullptr: not committed
+  bool is_pending(UnitPlace place) const;                             // one of all that is not committed yet
   int64_t linears_done() const;
   int64_t sessions_before() const { return sessions_before_; }  // processes that were at work on this run
   double seconds_before() const { return seconds_before_; }     // of theirs

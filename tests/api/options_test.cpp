@@ -224,8 +224,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 33);
-  EXPECT_EQ(count(CheckOptions()), 37);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 36);
+  EXPECT_EQ(count(CheckOptions()), 40);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 7);
   EXPECT_EQ(count(GenerateOptions()), 7);
   EXPECT_EQ(count(BenchOptions()), 7);

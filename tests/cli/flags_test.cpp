@@ -88,6 +88,8 @@ TEST(Flags, SpellingParsesBack) {
   QuantizeOptions o;
   o.output = "O";
   o.calibration = {"a", "b"};
+  o.layers = "0-3,8";
+  o.redo = {"a.b", "c"};
   o.symmetric = false;
   o.order = "activation";
   o.strict = true;

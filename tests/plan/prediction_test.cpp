@@ -169,8 +169,12 @@ TEST_F(CountdownTest, OnAPredictableMachineTheEndStandsStill) {
 // A run that goes on: forward passes of what is solved behind the saved activations, all of the rest, and an end that
 // stands still as that of a run in one piece does.
 TEST_F(CountdownTest, WhatIsDoneBeforeCostsNoMoreThanItsForwardPass) {
+  using enum StagePart;
+  const std::vector<StagePart> all(run_.layers[0].stages.size(), kAll), none(all.size(), kNothing);
   RunSeconds rest = run_;
-  rest.leave_out({.first_layer = 0, .layer = 1, .stages = 1});
+  std::vector<StagePart> second_parts = all;
+  second_parts[0] = kForward;
+  rest.keep({std::vector<StagePart>(all.size(), kForward), second_parts});
   const LayerSeconds& first = run_.layers[0];
   double expected = total_ - run_.layers[0].total() + first.read;
   for (const StageSeconds& stage : first.stages) expected += stage.forward;
@@ -179,15 +183,26 @@ TEST_F(CountdownTest, WhatIsDoneBeforeCostsNoMoreThanItsForwardPass) {
   EXPECT_NEAR(rest.total(), expected, 1e-6 * total_);
 
   rest = run_;
-  rest.leave_out({.first_layer = 1, .layer = 1, .stages = 0});
+  rest.keep({none, all});
   EXPECT_NEAR(rest.total(), total_ - first_layer_, 1e-6 * total_);
   Countdown countdown(rest);
   EXPECT_NEAR(countdown.seconds_left(1, 0, 0), rest.total(), 1e-6 * total_);
   const double second = rest.layers[1].total();
   EXPECT_NEAR(countdown.seconds_left(1, 1, 2 * second), 2 * (rest.total() - second), 1e-6 * total_);
 
-  rest.leave_out({.first_layer = 2, .layer = 2, .stages = 0});
+  rest.keep({none, none});
   EXPECT_NEAR(rest.total(), run_.write + run_.verify + run_.hash, 1e-6 * total_);
+}
+
+// In front of the first linear that is solved, both streams are still one.
+TEST_F(CountdownTest, WhereTheStreamsAreOneTheForwardPassCostsHalf) {
+  const size_t stages = run_.layers[0].stages.size();
+  ASSERT_EQ(run_.streams, 2);
+  RunSeconds once = run_;
+  once.keep({std::vector<StagePart>(stages, StagePart::kOneStream), std::vector<StagePart>(stages, StagePart::kAll)});
+  double forward = 0;
+  for (const StageSeconds& stage : run_.layers[0].stages) forward += stage.forward;
+  EXPECT_NEAR(once.layers[0].total(), run_.layers[0].read + forward / 2, 1e-9 * total_);
 }
 
 }  // namespace

@@ -114,6 +114,9 @@ const char* const kGolden = R"({
     "compute": "auto",
     "overwrite": false,
     "check": true,
+    "layers": "",
+    "redo": [],
+    "trial": false,
     "resume": true,
     "disk": 0.0,
     "threads": 0

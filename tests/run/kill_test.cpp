@@ -47,13 +47,13 @@ class AtEveryCall : public Resume {
   void go_on(const Outcome& before, const std::string& flags, const std::map<std::string, std::string>& expected) {
     const bool complete =
         fs::exists(folder_ / "out/model.safetensors") && !fs::exists(folder_ / "out.hesse-work/journal");
-    if (complete && !has(flags, 'o')) {
+    if (complete && !has(flags, 'o') && !has(flags, 'd')) {
       EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { run(options(flags), flags); }), HasSubstr("exists already"));
       return expect_result(expected);
     }
     const RunRecord record = run(options(flags), flags);
     EXPECT_THAT(listener_.warnings, testing::IsEmpty());
-    EXPECT_EQ(listener_.resumed.linears + listener_.solved, SmallModel::kLinears);
+    EXPECT_EQ(listener_.resumed.linears + listener_.solved, SmallModel::kLinears / (has(flags, 'd') ? 2 : 1));
     EXPECT_EQ(std::ssize(record.linears), SmallModel::kLinears);
     // At most the unit under way is solved again.
     if (!complete) {
@@ -126,6 +126,11 @@ TEST_F(AtEveryCall, CutFromPowerAtEveryCall) { EXPECT_GT(end_at_every_call("powe
 TEST_F(AtEveryCall, CutFromPowerWhileAResultIsReplaced) { EXPECT_GT(end_at_every_call("power", "o", 4), 250); }
 
 TEST_F(AtEveryCall, RoundingIsKilledToo) { EXPECT_GT(end_at_every_call("before", "r", 5), 200); }
+
+TEST_F(AtEveryCall, ARedoIsKilledAndCutFromPowerToo) {
+  EXPECT_GT(end_at_every_call("behind", "ds", 3), 150);
+  EXPECT_GT(end_at_every_call("power", "d", 5), 150);
+}
 
 TEST_F(AtEveryCall, EveryCallFailsOnce) {
   EXPECT_GT(fail_at_every_call({.what = Fault::What::kFail, .number = EIO, .real_sync = false}, "so"), 250);

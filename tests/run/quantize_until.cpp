@@ -3,8 +3,8 @@
 //   quantize_until MODEL OUT WHAT CALL NUMBER FLAGS
 //
 // WHAT: none, before, inside, behind (of the call the process is killed), fail (with errno NUMBER), always (all calls
-// from there on), power; or make, which makes MODEL. FLAGS, any of: s snapshots, r method rtn, o overwrite. Prints a
-// line for each linear, and at the end the number of calls.
+// from there on), power; or make, which makes MODEL. FLAGS are those of small_options(). Prints a line for each linear,
+// and at the end the number of calls.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -36,16 +36,9 @@ Fault::What what_of(const std::string& name) {
 }
 
 int run(const std::string& model, const std::string& output, const std::string& flags) {
-  QuantizeOptions options = small_options(model, output);
-  const auto has = [&](char flag) { return flags.find(flag) != std::string::npos; };
-  options.overwrite = has('o');
-  if (has('r')) {
-    options.method = "rtn";
-    options.calibration.clear();
-  }
   Tell listener;
   try {
-    quantize_with(options, listener, small_settings(has('s')));
+    quantize_with(small_options(model, output, flags), listener, small_settings(has(flags, 's')));
     return 0;
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", error.what());

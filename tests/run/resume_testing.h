@@ -66,21 +66,13 @@ class Counter : public Listener {
   std::vector<std::string> warnings;
 };
 
-inline bool has(const std::string& flags, char flag) { return flags.find(flag) != std::string::npos; }
-
-// `flags` as quantize_until has them.
+// `flags` as small_options() has them.
 class Resume : public testing::Test {
  protected:
   void SetUp() override { SmallModel::make(folder_ / "model"); }
 
   QuantizeOptions options(const std::string& flags) const {
-    QuantizeOptions o = small_options(folder_ / "model", folder_ / "out");
-    o.overwrite = has(flags, 'o');
-    if (has(flags, 'r')) {
-      o.method = "rtn";
-      o.calibration.clear();
-    }
-    return o;
+    return small_options(folder_ / "model", folder_ / "out", flags);
   }
   RunRecord run(const QuantizeOptions& o, const std::string& flags = "") {
     listener_ = Counter();
@@ -108,10 +100,11 @@ class Resume : public testing::Test {
     return names;
   }
 
-  // An empty place, or with `o` one that holds an older result.
+  // An empty place, or with `o` one that holds an older result, and with `d` one whose second layer is to be changed.
   void clear(const std::string& flags) {
     for (const std::string& name : left_over()) std::filesystem::remove_all(folder_ / name);
     std::filesystem::remove_all(folder_ / "out.trash");
+    if (has(flags, 'd')) run(options(""));
     if (!has(flags, 'o')) return;
     std::filesystem::create_directory(folder_ / "out");
     std::ofstream(folder_ / "out/hesse-run.json") << "{}";

@@ -91,6 +91,24 @@ inline QuantizeOptions small_options(const std::filesystem::path& model, const s
   return options;
 }
 
+inline bool has(const std::string& flags, char flag) { return flags.find(flag) != std::string::npos; }
+
+// `flags`, any of: s snapshots (small_settings), r method rtn, o overwrite, d redo of the second layer.
+inline QuantizeOptions small_options(const std::filesystem::path& model, const std::filesystem::path& output,
+                                     const std::string& flags) {
+  QuantizeOptions options = small_options(model, output);
+  options.overwrite = has(flags, 'o');
+  if (has(flags, 'r')) {
+    options.method = "rtn";
+    options.calibration.clear();
+  }
+  if (has(flags, 'd')) {
+    options.redo = {"model.layers.1.*"};
+    options.damping = 0.05;
+  }
+  return options;
+}
+
 // A snapshot behind every layer, or none.
 inline QuantizeSettings small_settings(bool snapshots) {
   QuantizeSettings settings;

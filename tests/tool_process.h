@@ -14,10 +14,11 @@ struct ToolOutcome {
   std::string out;
 };
 
-// Runs the tool in a shell; `redirect` says which of its streams are read: "2>/dev/null", "2>&1".
-inline ToolOutcome run_tool(const std::string& arguments, const std::string& redirect) {
+// Runs the tool in a shell; `redirect` says which of its streams are read: "2>/dev/null", "2>&1"; `before` is what the
+// shell does first: "ulimit -v 1000000; ".
+inline ToolOutcome run_tool(const std::string& arguments, const std::string& redirect, const std::string& before = "") {
   ToolOutcome outcome;
-  const std::string command = std::string("'") + HESSE_TOOL + "' " + arguments + " " + redirect;
+  const std::string command = before + "'" + HESSE_TOOL + "' " + arguments + " " + redirect;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return outcome;
   std::array<char, 4096> buffer;

@@ -112,7 +112,8 @@ void fit_into_memory(Job& job, PlanRequest& request) {
   const Finding finding = memory_finding(request.shapes, request.settings, request.memory_budget);
   if (finding.severity == Severity::kError) {
     const ErrorKind kind = job.options.memory > 0 ? ErrorKind::kUsage : ErrorKind::kEnvironment;
-    throw Error(kind, "[memory] " + one_line(finding));
+    const std::string limit = address_space_is_limited() ? "; ulimit -v limits the address space" : "";
+    throw Error(kind, "[memory] " + one_line(finding) + limit);
   }
   job.spill = request.settings.spill = finding.check == "memory.spill";
   if (job.spill) job.notes.push_back(one_line(finding));

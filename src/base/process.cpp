@@ -8,6 +8,9 @@
 #include <cerrno>
 #include <ctime>
 #include <fstream>
+#include <limits>
+
+#include "base/threads.h"
 
 namespace hesse {
 
@@ -56,6 +59,20 @@ constexpr ControlGroup kControlGroups[] = {
      "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"},
 };
 
+// What a limit on the address space (ulimit -v) leaves for data; -1 without a limit. Part of it is reserved without
+// being used: the heap and the stack of each thread, and buffers of the libraries.
+int64_t address_space_left() {
+  constexpr int64_t kReserved = int64_t{160} << 20;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return -1;
+  std::ifstream file("/proc/self/statm");
+  int64_t pages = 0;
+  file >> pages;
+  const auto most = static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int64_t>::max()));
+  const int64_t used = pages * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE));
+  return std::max<int64_t>(0, most - used - kReserved * threads());
+}
+
 }  // namespace
 
 int64_t physical_memory_bytes() {
@@ -67,6 +84,8 @@ int64_t physical_memory_bytes() {
   return bytes;
 }
 
+bool address_space_is_limited() { return address_space_left() >= 0; }
+
 int64_t available_memory_bytes() {
   constexpr int64_t kKibibyte = 1024;
   const int64_t free = number_behind("/proc/meminfo", "MemAvailable:") * kKibibyte;
@@ -76,6 +95,7 @@ int64_t available_memory_bytes() {
     if (limit > 0 && used >= 0)
       bytes = std::min(bytes, std::max<int64_t>(0, limit - used) + number_behind(group.statistics, group.cache));
   }
+  if (const int64_t left = address_space_left(); left >= 0) bytes = std::min(bytes, left);
   return std::min(bytes, physical_memory_bytes());
 }
 

@@ -7,11 +7,13 @@
 
 namespace hesse {
 
-int64_t resident_bytes();          // at this moment; 0 when the system does not tell
-int64_t peak_resident_bytes();     // the largest resident set so far
-int64_t physical_memory_bytes();   // of this machine, or what a control group leaves this process of it
-int64_t available_memory_bytes();  // of it, what others have not taken; caches that the system can drop count as free
-std::string processor_name();      // as the system tells it, "unknown processor" otherwise
+int64_t resident_bytes();         // at this moment; 0 when the system does not tell
+int64_t peak_resident_bytes();    // the largest resident set so far
+int64_t physical_memory_bytes();  // of this machine, or what a control group leaves this process of it
+// Of it, what others have not taken and a limit on the address space allows; caches that can be dropped count as free.
+int64_t available_memory_bytes();
+bool address_space_is_limited();  // by ulimit -v
+std::string processor_name();     // as the system tells it, "unknown processor" otherwise
 
 std::string host_name();
 int64_t process_id();

@@ -67,5 +67,19 @@ TEST_F(Memory, TheSmallestBudgetThatIsNamedIsKeptAndGivesTheSameTensors) {
   EXPECT_FALSE(fs::exists(folder_ / "small.hesse-work"));
 }
 
+// Room for libraries and stacks is needed besides, so the plan counts on less; then it either fits or says why not.
+TEST_F(Memory, ALimitOnTheAddressSpaceIsKeptInMind) {
+  const std::string limit = "ulimit -v 3000000; ";
+  const ToolOutcome check =
+      run_tool("check '" + kDemo.string() + "' --config-only --json --threads 2", "2>/dev/null", limit);
+  const Json plan = Json::parse(check.out, "the plan");
+  EXPECT_LT(plan.find("plan")->find("available_memory_bytes")->as_int("available"), 3'000'000ll * 1024 - (320 << 20));
+  const ToolOutcome run =
+      run_tool("quantize '" + kDemo.string() + "' -o '" + (folder_ / "limited").string() + "' --calib '" +
+                   (kDemo / "calibration.txt").string() + "' --samples 8 --length 256 --threads 2 --quiet",
+               "2>&1", limit);
+  EXPECT_EQ(run.code, 0) << run.out;
+}
+
 }  // namespace
 }  // namespace hesse

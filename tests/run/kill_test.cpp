@@ -52,9 +52,9 @@ class AtEveryCall : public Resume {
       return expect_result(expected);
     }
     const RunRecord record = run(options(flags), flags);
-    EXPECT_THAT(listener_.warnings, testing::IsEmpty());
-    EXPECT_EQ(listener_.resumed.linears + listener_.solved, SmallModel::kLinears / (has(flags, 'd') ? 2 : 1));
-    EXPECT_EQ(std::ssize(record.linears), SmallModel::kLinears);
+    EXPECT_THAT(listener_.warnings, testing::Each(testing::Not(HasSubstr("hesse-work"))));  // nothing was damaged
+    EXPECT_EQ(listener_.resumed.linears + listener_.solved, linears_ / (has(flags, 'd') ? 2 : 1));
+    EXPECT_EQ(std::ssize(record.linears), linears_);
     // At most the unit under way is solved again.
     if (!complete) {
       EXPECT_GE(listener_.resumed.linears, before.told - kLargestUnit);
@@ -124,6 +124,17 @@ TEST_F(AtEveryCall, KilledInTheMidstOfWrites) { EXPECT_GT(end_at_every_call("ins
 TEST_F(AtEveryCall, CutFromPowerAtEveryCall) { EXPECT_GT(end_at_every_call("power", "s"), 250); }
 
 TEST_F(AtEveryCall, CutFromPowerWhileAResultIsReplaced) { EXPECT_GT(end_at_every_call("power", "o", 4), 250); }
+
+// A trained model of six layers: all that differs is its size, so a sample will do.
+TEST_F(AtEveryCall, TheDemoModelIsKilledHereAndThere) {
+  const fs::path demo = fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama";
+  fs::remove_all(folder_ / "model");
+  fs::copy(demo, folder_ / "model");
+  put_file(folder_ / "model.txt", get_file(demo / "calibration.txt").substr(0, 4000));
+  linears_ = 42;
+  EXPECT_GT(end_at_every_call("before", "s", 181), 500);
+  EXPECT_GT(end_at_every_call("power", "", 211), 500);
+}
 
 TEST_F(AtEveryCall, RoundingIsKilledToo) { EXPECT_GT(end_at_every_call("before", "r", 5), 200); }
 

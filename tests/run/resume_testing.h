@@ -121,6 +121,7 @@ class Resume : public testing::Test {
 
   const TestDirectory folder_;
   Counter listener_;
+  int64_t linears_ = SmallModel::kLinears;
 };
 
 }  // namespace hesse

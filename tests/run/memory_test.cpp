@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "io/file.h"
 #include "io/json.h"
@@ -79,6 +82,53 @@ TEST_F(Memory, ALimitOnTheAddressSpaceIsKeptInMind) {
                    (kDemo / "calibration.txt").string() + "' --samples 8 --length 256 --threads 2 --quiet",
                "2>&1", limit);
   EXPECT_EQ(run.code, 0) << run.out;
+}
+
+// A control group of this test, where the system lets it have one.
+class Group {
+ public:
+  explicit Group(int64_t bytes) {
+    const std::string name = "hesse-test-" + std::to_string(getpid());
+    for (const auto& [root, limit] :
+         {std::pair("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), std::pair("/sys/fs/cgroup", "memory.max")}) {
+      std::error_code error;
+      path_ = fs::path(root) / name;
+      if (!fs::is_directory(root, error) || !fs::create_directory(path_, error)) continue;
+      std::ofstream file(path_ / limit);
+      if (file << bytes << std::flush) return;
+      fs::remove(path_, error);
+    }
+    path_.clear();
+  }
+  ~Group() {
+    std::error_code error;
+    if (!path_.empty()) fs::remove(path_, error);
+  }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  const fs::path& path() const { return path_; }  // empty: there is none
+
+ private:
+  fs::path path_;
+};
+
+TEST_F(Memory, AControlGroupIsNotOverrun) {
+  const Group group(160'000'000);
+  if (group.path().empty()) GTEST_SKIP() << "no control group can be made here";
+  const std::string enter = "echo $$ >'" + (group.path() / "cgroup.procs").string() + "' || exit 99; ";
+  const auto run = [&](const std::string& name, const std::string& before) {
+    return run_tool("quantize '" + kDemo.string() + "' -o '" + (folder_ / name).string() + "' --calib '" +
+                        (kDemo / "calibration.txt").string() +
+                        "' --samples 40 --length 512 --preset fast --threads 2 --quiet --json",
+                    "2>/dev/null", before);
+  };
+  const ToolOutcome limited = run("limited", enter);
+  if (limited.code == 99) GTEST_SKIP() << "the control group cannot be entered";
+  ASSERT_EQ(limited.code, 0);
+  EXPECT_LE(peak_gb(limited), 0.128);  // four fifths
+  EXPECT_NE(limited.out.find("activations in files"), std::string::npos) << limited.out.substr(0, 4000);
+  ASSERT_EQ(run("free", "").code, 0);
+  EXPECT_EQ(read_text_file(folder_ / "limited/model.safetensors"), read_text_file(folder_ / "free/model.safetensors"));
 }
 
 }  // namespace

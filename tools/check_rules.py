@@ -13,7 +13,7 @@ import re
 import sys
 
 # What a folder of src/ may include besides itself: folders, or single headers. Arrows point down only.
-EVERY_FOLDER_BELOW_API = {"base", "kernels", "linalg", "io", "tokenizer", "data", "model", "quant", "formats", "plan",
+EVERY_FOLDER_BELOW_API = {"base", "kernels", "linalg", "io", "tokenizer", "template", "data", "model", "quant", "formats", "plan",
                           "eval", "run", "report"}
 MAY_INCLUDE = {
     "base": set(),
@@ -21,7 +21,8 @@ MAY_INCLUDE = {
     "linalg": {"base"},
     "io": {"base"},
     "tokenizer": {"base", "io"},
-    "data": {"base", "io", "tokenizer"},
+    "template": {"base", "io/json.h"},
+    "data": {"base", "io", "tokenizer", "template"},
     "model": {"base", "kernels", "linalg", "io"},
     "quant": {"base", "kernels", "linalg"},
     "formats": {"base", "io", "quant"},
@@ -75,6 +76,7 @@ ONLY_HERE = [
     ("ending the process", ["src/cli/"], None, call(r"exit|_exit|_Exit|quick_exit|abort|terminate")),
     ("PCRE2", ["src/tokenizer/regex.cpp"], r"pcre2\w*\.h", re.compile(r"\bpcre2_\w+")),
     ("utf8proc", ["src/tokenizer/"], r"utf8proc\w*\.h", re.compile(r"\butf8proc_\w+")),
+    ("zlib and zstd", ["src/io/decompress.cpp"], r"(zlib|zstd)\w*\.h", re.compile(r"\b(ZSTD_\w+|inflate\w*\s*\()")),
     ("OpenSSL", ["src/base/sha256.cpp"], r"openssl/.*", re.compile(r"\b(EVP|SSL|CRYPTO|ERR)_\w+")),
     ("CLI11", ["src/cli/"], r"CLI/.*", re.compile(r"\bCLI::")),
 ]

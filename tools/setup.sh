@@ -15,7 +15,7 @@ build    ninja-build              ninja     runs the build
 build    make                     make      runs the targets of the Makefile
 build    g++                      g++       compiles C++20 (11 or later; clang++ 14 or later does too)
 build    ccache                   ccache    makes repeated builds quick
-build    pkg-config               pkg-config finds Highway, PCRE2 and utf8proc
+build    pkg-config               pkg-config finds Highway, PCRE2, utf8proc and zstd
 build    libdnnl-dev              -         oneDNN: matrix products in float and bf16
 build    libopenblas-openmp-dev   -         OpenBLAS: factorisations in double precision
 build    libhwy-dev               -         Highway: SIMD loops for every processor
@@ -25,6 +25,8 @@ build    libfmt-dev               -         formats text
 build    libpcre2-dev             -         patterns of tokenizers
 build    libutf8proc-dev          -         Unicode normal forms of tokenizers
 build    libssl-dev               -         OpenSSL: SHA-256 of files
+build    zlib1g-dev               -         reads calibration text that is gzip
+build    libzstd-dev              -         reads calibration text that is zstd
 clang    libomp-dev               -         OpenMP for clang++, as CXX asks for
 test     libgtest-dev             -         GoogleTest
 test     libgmock-dev             -         matchers of GoogleTest

@@ -34,6 +34,9 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener);
 // Text after options.prompt; pieces arrive at listener.on_text as they are made.
 GenerateResult generate(const GenerateOptions& options, Listener& listener);
 
+// What quantize() with the same options would calibrate on: documents, tokens, what is wrong with them.
+DataResult describe_data(const DataOptions& options);
+
 // Architecture, linears and tensors. Reads headers only.
 ModelInfo inspect(const InspectOptions& options);
 
@@ -46,6 +49,7 @@ std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
+std::string to_json(const DataResult& result);
 std::string to_json(const BenchResult& result);
 
 }  // namespace hesse

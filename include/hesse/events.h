@@ -143,6 +143,7 @@ struct RunRecord {
   std::string compute_reason;   // "asked", "native", "no native bf16", "full-precision model", "no forward pass"
   int64_t calibration_sequences = 0;
   int64_t calibration_tokens = 0;
+  std::vector<TextFacts> calibration_sources;
   std::vector<InputFile> inputs;
   std::vector<LinearRecord> linears;
   std::vector<PhaseTime> phases;

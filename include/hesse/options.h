@@ -12,7 +12,7 @@ namespace hesse {
 struct QuantizeOptions {
   std::string model;                      // Hugging Face directory, full precision
   std::string output;                     // directory to make
-  std::vector<std::string> calibration;   // UTF-8 text files
+  std::vector<std::string> calibration;   // sources, each with a weight behind a colon or without: docs/DATA.md
   std::string preset = "balanced";        // where the fields marked * came from: see with_preset()
   int bits = 4;                           // 2, 3, 4 or 8
   int64_t group_size = 128;               // inputs that share a scale; -1: a whole row; 0: chosen by the widths
@@ -20,7 +20,9 @@ struct QuantizeOptions {
   std::string method = "gptq";            // or "rtn"
   int64_t samples = 128;                  // * calibration windows
   int64_t length = 512;                   // tokens a window
-  bool bos = false;                       // begin every window with the BOS token
+  std::string bos = "never";              // begin every window with BOS: "auto" (as the tokenizer has it), "always"
+  bool pack = true;                       // documents stand behind each other; false: a window is of one document
+  double random_share = 0;                // of the windows, made of random tokens
   uint64_t seed = 0;                      // which windows are taken when there are more than `samples`
   double damping = 0.01;                  // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
   std::string order = "groups";           // * of the columns: "groups", "activation" or "file"
@@ -34,7 +36,7 @@ struct QuantizeOptions {
   std::string on_nonfinite = "stop";      // weights that are not finite: stop before any work, or "skip-module"
   double max_nonfinite = 0.05;            // share of the tokens that may be left out for values that are not finite
   double max_early_loss = 0;              // largest loss (LinearRecord::loss) in the first 3 layers; 0: no limit
-  bool strict = false;                    // rounding a linear to nearest in place of solving it is an error
+  bool strict = false;                    // an error: to round a linear in place of solving it, a broken line of JSONL
   double memory = 0;                      // GB the run may take; 0: four fifths of what is available
   double hessian_memory = 0;              // GB for the Hessians of one stage; 0: half of the memory of this machine
   double shard_size = 5.0;                // GB a weight file at most
@@ -59,11 +61,13 @@ struct QuantizeOptions {
 // Calls visit(name, field, help) for every option that has a flag. `Self` is QuantizeOptions or const QuantizeOptions.
 template <class Self, class Visitor>
 void visit_options(Self& o, Visitor&& visit) requires requires {
-  o.calibration;
+  o.damping;
 }
 {
   visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
-  visit("calib", o.calibration, "calibration text, UTF-8; several files are used in turn");
+  visit("calib", o.calibration,
+        "calibration text: text, JSONL, either as .gz or .zst, directories, or builtin:general, code, chat, "
+        "multilingual; FILE:2 takes twice as much of it");
   visit("preset", o.preset, "fast (half the time), balanced, best (twice the time), or classic (as AutoGPTQ)");
   visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
   visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row; auto: the largest that fits all");
@@ -71,7 +75,9 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
   visit("samples", o.samples, "calibration windows");
   visit("length", o.length, "tokens a calibration window");
-  visit("bos", o.bos, "begin every calibration window with the BOS token");
+  visit("bos", o.bos, "begin every calibration window with BOS: never, always, or auto (as the tokenizer has it)");
+  visit("pack", o.pack, "documents stand behind each other; --no-pack: a window is of one document alone");
+  visit("random-share", o.random_share, "share of the windows that are made of random tokens, 0 to 1");
   visit("seed", o.seed, "choice of the windows when the text has more than --samples");
   visit("damp", o.damping, "lambda as a share of mean diag(H), raised by itself on failure; auto: by held-out text");
   visit("order", o.order, "of solving: groups (by their mean diag(H)), activation (columns by diag(H)) or file");
@@ -85,7 +91,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("on-nonfinite", o.on_nonfinite, "NaN or infinity in a weight: stop, or skip-module (that linear stays 16-bit)");
   visit("max-nonfinite", o.max_nonfinite, "largest share of tokens to leave out for NaN or infinity in activations");
   visit("max-early-loss", o.max_early_loss, "stop when a linear of the first 3 layers loses more than this; 0: never");
-  visit("strict", o.strict, "an error, not exit code 1, when a linear can only be rounded to nearest");
+  visit("strict", o.strict, "an error when a linear can only be rounded to nearest, or when a line of JSONL is broken");
   visit("memory", o.memory, "GB of memory that the run may take; 0: four fifths of what is available");
   visit("hessian-memory", o.hessian_memory, "GB for the Hessians of one stage; 0: half of this machine's memory");
   visit("shard-size", o.shard_size, "largest weight file, GB");
@@ -129,7 +135,7 @@ struct EvalOptions {
   std::string against;            // reference model, usually the original; empty: none
   int64_t window = 512;           // tokens; windows do not overlap
   int64_t windows = 0;            // how many from the beginning; 0: all
-  bool bos = false;               // put the BOS token before each window (it is not predicted)
+  std::string bos = "never";      // put BOS before each window (it is not predicted): "auto" or "always"
   std::string compute = "auto";   // inputs of matrix products: "f32", "bf16"; "auto": f32
   int threads = 0;
 
@@ -145,7 +151,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("against", o.against, "reference model: also print KL divergence and top-1 agreement");
   visit("window", o.window, "tokens a window; windows do not overlap");
   visit("windows", o.windows, "how many windows from the beginning; 0: all");
-  visit("bos", o.bos, "put the BOS token before every window");
+  visit("bos", o.bos, "put BOS before every window: never, always, or auto (as the tokenizer has it)");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (f32, the more exact)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
@@ -153,6 +159,8 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 struct GenerateOptions {
   std::string model;         // full-precision or quantized directory
   std::string prompt;        // UTF-8
+  bool chat = false;         // the prompt is a message of the user, put into the model's chat template
+  std::string system;        // with chat: the system message in front of it; empty: none
   int64_t max_tokens = 64;   // new tokens at most; ends earlier at the end-of-text token
   double temperature = 0.7;  // 0: always the most likely token
   double top_p = 0.95;       // draw from the most likely tokens that together have this probability
@@ -169,12 +177,42 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 }
 {
   visit("prompt", o.prompt, "text to go on from");
+  visit("chat", o.chat, "the prompt is a message of the user: put it into the model's chat template");
+  visit("system", o.system, "with --chat: the system message in front of it");
   visit("max-tokens", o.max_tokens, "new tokens at most");
   visit("temperature", o.temperature, "0: always the most likely token");
   visit("top-p", o.top_p, "draw from the most likely tokens that together have this probability");
   visit("seed", o.seed, "seed of the draw");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+// What `quantize` would calibrate on; no weights are read.
+struct DataOptions {
+  std::string model;  // directory with the tokenizer
+  std::vector<std::string> calibration;
+  int64_t samples = 128;
+  int64_t length = 512;
+  std::string bos = "never";
+  bool pack = true;
+  double random_share = 0;
+  uint64_t seed = 0;
+  bool strict = false;  // a broken line of JSONL is an error
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, DataOptions> {
+  visit("model", o.model, "model directory: its tokenizer and chat template are used");
+  visit("calib", o.calibration, "calibration text, as `hesse quantize` takes it");
+  visit("samples", o.samples, "calibration windows");
+  visit("length", o.length, "tokens a calibration window");
+  visit("bos", o.bos, "begin every window with BOS: never, always, or auto (as the tokenizer has it)");
+  visit("pack", o.pack, "documents stand behind each other; --no-pack: a window is of one document alone");
+  visit("random-share", o.random_share, "share of the windows that are made of random tokens, 0 to 1");
+  visit("seed", o.seed, "choice of the windows when the text has more than --samples");
+  visit("strict", o.strict, "an error when a line of JSONL is broken");
 }
 
 struct InspectOptions {

@@ -223,17 +223,27 @@ struct SpecialTokenFacts {
   std::vector<int64_t> used;        // empty: none
 };
 
-struct TextFacts {
-  std::string name;  // of the file, without folders
-  int64_t bytes = 0;
-  int64_t tokens = 0;
-};
-
 // `count` sequences of from ... to tokens.
 struct LengthBucket {
   int64_t from = 0;
   int64_t to = 0;
   int64_t count = 0;
+};
+
+// One source of calibration text, and what was taken of it.
+struct TextFacts {
+  std::string name;           // without folders; "builtin:code", "random"
+  int64_t bytes = 0;          // that were read, decompressed
+  int64_t tokens = 0;         // of the documents that are used
+  std::string kind = "text";  // "text", "jsonl", "directory", "built-in" or "random"
+  double weight = 1;
+  int64_t documents = 0;              // that were read, duplicates included
+  int64_t duplicates = 0;             // equal to one before them, in this source or another
+  int64_t skipped = 0;                // lines of JSONL that could not be used
+  int64_t windows = 0;                // that a run takes
+  std::vector<LengthBucket> lengths;  // tokens a document, duplicates left out
+  std::string sha256;                 // of what was read, decompressed
+  std::string first_text;             // the beginning of its first window, special tokens visible
 };
 
 struct ScriptShare {
@@ -258,6 +268,16 @@ struct CalibrationFacts {
   double overlap = -1;                // share of the evaluation text in runs of 32 that stand here; -1: none given
   std::vector<int32_t> first_ids;     // of the first sequence, 60 at most
   std::string first_text;             // the same decoded, special tokens visible
+};
+
+// What a run would calibrate on.
+struct DataResult {
+  std::string version;
+  std::string model_name;         // last part of the model's path
+  bool begins_with_bos = false;   // every window does
+  std::vector<Finding> findings;  // the worst first
+  CalibrationFacts calibration;
+  double seconds = 0;
 };
 
 // The model on a few tokens: does the tokenizer belong to it?

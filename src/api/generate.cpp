@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "api/problems.h"
 #include "base/process.h"
 #include "base/threads.h"
+#include "data/chat_template.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
 #include "io/file.h"
@@ -39,6 +41,18 @@ std::set<int32_t> end_ids(const OpenModel& opened, const Tokenizer& tokenizer) {
   return ids;
 }
 
+// The prompt as it is, or as a message of the user in the chat template, which has its special tokens itself.
+std::vector<int32_t> prompt_ids(const GenerateOptions& options, const OpenModel& opened, const Tokenizer& tokenizer) {
+  if (!options.chat) return tokenizer.encode(options.prompt, Tokenizer::SpecialTokens::kAdd);
+  const std::optional<ModelChat> chat = ModelChat::from_directory(opened.directory);
+  if (!chat) throw Error(ErrorKind::kBadInput, "[generate] the model has no chat template; leave --chat out");
+  Json messages = Json::array();
+  if (!options.system.empty()) messages.push_back(Json::Object{{"role", "system"}, {"content", options.system}});
+  messages.push_back(Json::Object{{"role", "user"}, {"content", options.prompt}});
+  return tokenizer.encode(chat->render(messages, Json(), {.add_generation_prompt = true, .today = true}),
+                          Tokenizer::SpecialTokens::kNone);
+}
+
 // Bytes of `text` that no later token can change: an unfinished character is held back.
 size_t settled_bytes(const std::string& text) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
@@ -56,7 +70,7 @@ GenerateResult generate(const GenerateOptions& options, Listener& listener) {
   const OpenModel opened = open_model(options.model);
   const Tokenizer tokenizer = Tokenizer::from_directory(opened.directory);
   GenerateResult result;
-  result.prompt_ids = tokenizer.encode(options.prompt, Tokenizer::SpecialTokens::kAdd);
+  result.prompt_ids = prompt_ids(options, opened, tokenizer);
   if (result.prompt_ids.empty())
     throw Error(ErrorKind::kUsage, "[generate] the prompt gives no tokens; write some text");
   const int64_t capacity = static_cast<int64_t>(result.prompt_ids.size()) + options.max_tokens;

@@ -16,7 +16,15 @@ std::vector<fs::path> input_files(const Job& job) {
   if (job.checkpoint != nullptr) {
     files.insert(files.end(), job.checkpoint->files().begin(), job.checkpoint->files().end());
   }
-  files.insert(files.end(), job.options.calibration.begin(), job.options.calibration.end());
+  return files;
+}
+
+std::vector<InputFile> calibration_inputs(const Job& job) {
+  std::vector<InputFile> files;
+  if (!job.windows) return files;
+  for (const TextFacts& source : job.windows->files) {
+    if (!source.sha256.empty()) files.push_back({source.name, source.bytes, source.sha256});
+  }
   return files;
 }
 

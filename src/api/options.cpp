@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "data/sources.h"
 #include "hesse/error.h"
 #include "plan/selection.h"
 
@@ -71,7 +72,16 @@ void check_bits(Problems& problems, int bits) {
   problems.unless(bits == 2 || bits == 3 || bits == 4 || bits == 8, "bits is {}; must be 2, 3, 4 or 8", bits);
 }
 
-void check_calibration(Problems& problems, const QuantizeOptions& o) {
+// Of quantize, check and data alike.
+template <class Options>
+void check_calibration(Problems& problems, const Options& o) {
+  for (const std::string& source : o.calibration) {
+    const std::string problem = problem_of_source(source);
+    problems.unless(problem.empty(), "{}", problem);
+  }
+  problems.unless(one_of(o.bos, {"auto", "always", "never"}), "bos is '{}'; must be auto, always or never", o.bos);
+  problems.unless(o.random_share >= 0 && o.random_share <= 1, "random-share is {}; must be from 0 to 1",
+                  o.random_share);
   problems.unless(o.samples >= 1, "samples is {}; must be at least 1", o.samples);
   problems.unless(o.length >= 2, "length is {}; must be at least 2 tokens", o.length);
   problems.unless(o.samples < 1 || o.length < 2 || o.samples <= kMaxCalibrationTokens / o.length,
@@ -104,7 +114,6 @@ void check_selection(Problems& problems, const QuantizeOptions& o) {
 
 // Everything but what is written and from which text, which `check` does without.
 void check_run(Problems& problems, const QuantizeOptions& o) {
-  problems.unless(!any_empty(o.calibration), "calib has an empty file name");
   check_bits(problems, o.bits);
   problems.unless(o.group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", o.group_size);
   problems.unless(one_of(o.method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", o.method);
@@ -181,6 +190,7 @@ std::vector<std::string> EvalOptions::problems() const {
   problems.unless(!any_empty(text), "text has an empty file name");
   problems.unless(window >= 2, "window is {}; must be at least 2 tokens", window);
   problems.unless(windows >= 0, "windows is {}; must be positive, or 0 for all", windows);
+  problems.unless(one_of(bos, {"auto", "always", "never"}), "bos is '{}'; must be auto, always or never", bos);
   check_compute(problems, compute);
   check_threads(problems, threads);
   return problems.take();
@@ -189,6 +199,7 @@ std::vector<std::string> EvalOptions::problems() const {
 std::vector<std::string> GenerateOptions::problems() const {
   Problems problems;
   check_model(problems, model);
+  problems.unless(chat || system.empty(), "system is given without chat; add --chat");
   problems.unless(max_tokens >= 1, "max-tokens is {}; must be at least 1", max_tokens);
   problems.unless(std::isfinite(temperature) && temperature >= 0,
                   "temperature is {}; must be 0 (most likely token) or above", temperature);
@@ -210,6 +221,14 @@ std::vector<std::string> BenchOptions::problems() const {
   problems.unless(samples < 1 || length < 2 || samples <= kMaxCalibrationTokens / length,
                   "samples x length is {} x {}; must be at most {} tokens", samples, length, kMaxCalibrationTokens);
   check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> DataOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  problems.unless(!calibration.empty(), "calib is missing; name a text, or builtin:general");
+  check_calibration(problems, *this);
   return problems.take();
 }
 

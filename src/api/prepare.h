@@ -31,6 +31,7 @@ struct Prepared {
   Findings findings;
   std::optional<ModelShapes> shapes;  // when config.json is good enough to plan by
   std::optional<Tokenizer> tokenizer;
+  bool bos = false;  // texts begin with it
   std::vector<SpecialTokenFacts> special_tokens;
   std::optional<CalibrationFacts> calibration;
   std::optional<TrialFacts> trial;

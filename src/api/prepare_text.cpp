@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/prepare.h"
+#include "data/calibration.h"
 #include "data/special_tokens.h"
 #include "data/statistics.h"
 #include "data/windows.h"
@@ -25,7 +26,7 @@ void check_tokens(Prepared& prepared) {
   const Advice advice = {"tokenizer.ids", "", "correct the field, or take the file from the original model"};
   findings.attempt(advice, [&] {
     prepared.special_tokens = read_special_tokens(job.model_directory, job.config_json, *prepared.tokenizer);
-    check_special_tokens(prepared.special_tokens, {.vocab = vocab, .bos = job.options.bos}, findings);
+    check_special_tokens(prepared.special_tokens, {.vocab = vocab, .bos = prepared.bos}, findings);
   });
 }
 
@@ -42,16 +43,21 @@ int64_t padding_id(const Prepared& prepared) {
 void check_calibration(Prepared& prepared) {
   Job& job = prepared.job;
   const QuantizeOptions& options = job.options;
-  const std::vector<fs::path> files(options.calibration.begin(), options.calibration.end());
   const bool read = prepared.findings.attempt(
       {"calibration.text", "there is nothing to measure the model on", "give more text, or another file"}, [&] {
-        job.windows =
-            calibration_windows(files, *prepared.tokenizer,
-                                {.length = options.length, .count = options.samples, .bos = options.bos}, options.seed);
+        job.windows = calibration_windows(options.calibration, job.model_directory, *prepared.tokenizer,
+                                          {.length = options.length,
+                                           .count = options.samples,
+                                           .bos = prepared.bos,
+                                           .seed = options.seed,
+                                           .pack = options.pack,
+                                           .random_share = options.random_share,
+                                           .strict = options.strict});
       });
   if (!read) return;
   CalibrationFacts facts = describe_calibration(*job.windows, *prepared.tokenizer, padding_id(prepared));
   for (const StageShape& stage : job.stages) facts.widest = std::max(facts.widest, stage.in());
+  judge_reading(*job.windows, prepared.findings);
   judge_calibration(facts, job.windows->notes, options.length, prepared.findings);
   prepared.calibration = std::move(facts);
   if (job.model == nullptr) return;
@@ -79,10 +85,11 @@ void prepare_text(Prepared& prepared) {
   }
   const Advice advice = {"tokenizer.file", "text cannot become tokens", "fetch tokenizer.json of the model"};
   if (!findings.attempt(advice, [&] { prepared.tokenizer = Tokenizer::from_directory(job.model_directory); })) return;
+  const Advice bos = {"tokenizer.bos", "windows cannot begin with it", "give --bos never"};
+  const bool known = findings.attempt(
+      bos, [&] { prepared.bos = begins_with_bos(job.options.bos, job.model_directory, *prepared.tokenizer); });
   check_tokens(prepared);
-  if (!needed) return;
-  const Advice bos = {"tokenizer.bos", "windows cannot begin with it", "leave --bos out"};
-  if (job.options.bos && !findings.attempt(bos, [&] { require_bos(*prepared.tokenizer); })) return;
+  if (!needed || !known) return;
   check_calibration(prepared);
 }
 

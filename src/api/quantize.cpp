@@ -54,6 +54,7 @@ class Quantization {
     const Stopwatch hashing;
     std::vector<InputFile> inputs;
     for (const fs::path& file : input_files(job_)) inputs.push_back(hash_file(file));
+    for (InputFile& text : calibration_inputs(job_)) inputs.push_back(std::move(text));
     const double hashed = hashing.seconds();
     const auto record_now = [&] {
       RunRecord record = run.record();

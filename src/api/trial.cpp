@@ -62,14 +62,14 @@ class Trial {
  public:
   Trial(Prepared& prepared, const Depth& depth, Listener& listener)
       : prepared_(prepared), depth_(depth), ticker_(listener, "trying the model") {
-    expects_bos_ = !prepared.job.options.bos && hesse::expects_bos(prepared.job.model_directory, *prepared.tokenizer);
+    expects_bos_ = !prepared.bos && hesse::expects_bos(prepared.job.model_directory, *prepared.tokenizer);
   }
 
   bool expects_bos() const { return expects_bos_; }
 
   // Empty: it would take too long, or there is too little text.
   std::optional<TrialFacts> run(bool built_in) {
-    const bool begins_with_bos = prepared_.job.options.bos;
+    const bool begins_with_bos = prepared_.bos;
     Sequences plain = text_of(prepared_, built_in);
     if (plain.front().size() < 2 || !in_vocabulary(plain)) return std::nullopt;
     Sequences all = begins_with_bos ? after_bos(plain) : plain;
@@ -163,7 +163,7 @@ void judge_bos(const Prepared& prepared, Findings& findings) {
   const char* const id = "tokenizer.add-bos";
   const std::string token = prepared.tokenizer->token(prepared.tokenizer->bos_id());
   const std::string what = fmt::format("the tokenizer begins every text with BOS ('{}'), the windows do not", token);
-  const char* const remedy = "add --bos";
+  const char* const remedy = "add --bos auto";
   if (!prepared.trial) {
     findings.warning(id, what, "a model that was trained with BOS may do badly without it", remedy);
     return;

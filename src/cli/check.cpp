@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/findings_text.h"
 #include "cli/text.h"
 #include "hesse/api.h"
 
@@ -29,68 +30,6 @@ const Manual kManual = {
     "\n"
     "Exit code 0: nothing to do; 1: warnings; 3: errors, on which `hesse quantize` would stop.\n",
 };
-
-constexpr int kIndent = 9;
-constexpr int kWidth = 100;
-constexpr size_t kMostScripts = 4;
-
-std::string paragraph(std::string_view word, std::string_view text) {
-  return fmt::format("{:<{}}{}\n", word, kIndent, wrap(text, kIndent, kWidth));
-}
-
-// What, why and what to do: a line each.
-std::string finding_text(const Finding& finding) {
-  std::string text = paragraph(severity_name(finding.severity), fmt::format("{}  ({})", finding.what, finding.check));
-  if (!finding.why.empty()) text += paragraph("  why", finding.why);
-  if (!finding.remedy.empty()) text += paragraph("  to do", finding.remedy);
-  return text;
-}
-
-// Control characters as a terminal cannot act on them.
-std::string visible(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else {
-      out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-    }
-  }
-  return out;
-}
-
-std::string lengths_text(const CalibrationFacts& facts) {
-  std::vector<std::string> parts;
-  for (const LengthBucket& bucket : facts.lengths) {
-    const std::string range =
-        bucket.from == bucket.to ? fmt::format("{}", bucket.from) : fmt::format("{} to {}", bucket.from, bucket.to);
-    parts.push_back(fmt::format("{} of {} tokens", counted(bucket.count, "sequence"), range));
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-std::string calibration_text(const CalibrationFacts& facts) {
-  std::vector<std::string> scripts, files;
-  for (const ScriptShare& script : facts.scripts) {
-    scripts.push_back(fmt::format("{} {}", script.name, format_percent(script.share)));
-  }
-  for (const TextFacts& file : facts.files) {
-    files.push_back(fmt::format("{} ({}, {} tokens)", file.name, format_bytes(file.bytes), file.tokens));
-  }
-  std::string text = "\ncalibration\n";
-  text += fact("  files", format_list(files, 5));
-  text += fact("  tokens", fmt::format("{}: {}", facts.tokens, lengths_text(facts)));
-  text += fact("  vocabulary", fmt::format("{} different tokens, {} of it", facts.distinct_tokens,
-                                           format_percent(facts.vocabulary_share)));
-  text += fact("  scripts", format_list(scripts, kMostScripts));
-  text += fact("  repeated", fmt::format("{} of the tokens, {}", format_percent(facts.repeated),
-                                         counted(facts.duplicate_sequences, "window") + " twice"));
-  text += fact("  padding", format_percent(facts.padding));
-  if (facts.overlap >= 0) text += fact("  overlap", format_percent(facts.overlap) + " of the evaluation text");
-  return text + fact("  begins", visible(facts.first_text));
-}
 
 std::string tokens_text(const CheckResult& result) {
   std::string text;

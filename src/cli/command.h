@@ -19,6 +19,7 @@ int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_bench(const Arguments& arguments);
+int run_data(const Arguments& arguments);
 
 // Exit codes that no Error stands for; the others: exit_code() of hesse/error.h.
 constexpr int kExitFine = 0;
@@ -51,8 +52,9 @@ struct AnyVisitor {
 template <class Options>
 bool parse_command(const Manual& manual, const Arguments& arguments, Options& options, Manner& manner) {
   Flags flags(manual);
-  // `bench` does without a model; with one, it is a flag like others.
-  if constexpr (!std::is_same_v<Options, BenchOptions>) flags.add_model(model_of(options));
+  // `bench` does without a model, and of `data` it is not the object; with one, it is a flag like others.
+  constexpr bool flag = std::is_same_v<Options, BenchOptions> || std::is_same_v<Options, DataOptions>;
+  if constexpr (!flag) flags.add_model(model_of(options));
   if constexpr (requires { visit_options(options, AnyVisitor{}); }) flags.add_options(options);
   flags.add_manner(manner);
   if (!flags.parse(arguments)) {

@@ -14,7 +14,9 @@ const Manual kManual = {
     "MODEL --prompt TEXT [flags]",
     "  hesse generate Llama-3.2-1B-4bit --prompt \"Once upon a time\"\n"
     "  hesse generate MODEL --prompt \"The capital of France is\" --temperature 0 --max-tokens 8\n"
-    "      always the most likely token: the same text every time\n",
+    "      always the most likely token: the same text every time\n"
+    "  hesse generate Llama-3.2-1B-Instruct-4bit --chat --system \"Be brief.\" --prompt \"Why is the sky blue?\"\n"
+    "      the prompt as a message, in the chat template of the model\n",
 };
 
 // Writes the prompt, then the text as it comes.
@@ -59,7 +61,8 @@ int run_generate(const Arguments& arguments) {
   GenerateOptions options;
   Manner manner;
   if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
-  Stream stream(manner, options.prompt);
+  const std::string shown = options.chat ? std::string() : options.prompt;  // an answer does not go on from it
+  Stream stream(manner, shown);
   warn_about_environment(stream, options.threads);
   const GenerateResult result = stream_text(options, stream);
   if (manner.json) {

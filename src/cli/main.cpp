@@ -22,6 +22,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"inspect", "what a model is made of, and which group sizes fit it", run_inspect},
     {"check", "what can be known before work, and what to do about it", run_check},
+    {"data", "what a calibration text gives: documents, tokens, where it begins", run_data},
     {"quantize", "make a quantized copy of a model", run_quantize},
     {"eval", "perplexity of a model, before or after", run_eval},
     {"generate", "text from a model", run_generate},
@@ -36,6 +37,7 @@ std::string overview() {
       "Examples:\n"
       "  hesse inspect Llama-3.2-1B\n"
       "  hesse check Llama-3.2-1B --calib text.txt\n"
+      "  hesse data --calib builtin:general chat.jsonl:2 --model Llama-3.2-1B\n"
       "  hesse quantize Llama-3.2-1B -o Llama-3.2-1B-4bit --calib text.txt\n"
       "  hesse eval Llama-3.2-1B-4bit --text heldout.txt\n"
       "  hesse generate Llama-3.2-1B-4bit --prompt \"Once upon a time\"\n"

@@ -85,6 +85,13 @@ void judge_calibration(const CalibrationFacts& facts, const std::vector<std::str
   judge_tokens(facts, findings);
 }
 
+void judge_reading(const Windows& windows, Findings& findings) {
+  for (const std::string& what : windows.skipped) {
+    findings.warning("calibration.skipped", what, "", "correct the line, or leave it out");
+  }
+  for (const std::string& what : windows.parts) findings.note("calibration.part", what, "", "");
+}
+
 void judge_overlap(double share, Findings& findings) {
   const char* const id = "calibration.overlap";
   const std::string what = fmt::format("{} of the evaluation text stand in the calibration text", percent(share));

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "data/windows.h"
 #include "io/file.h"
 
 namespace hesse {
@@ -16,6 +18,18 @@ namespace fs = std::filesystem;
 using Ids = std::vector<int64_t>;
 
 constexpr double kFullShare = 0.9;  // embeddings are padded to round numbers, by far less than a tenth
+
+// Classes of transformers that put BOS in front by themselves, whatever tokenizer.json says; and whether they do when
+// 'add_bos_token' is missing.
+struct BosClass {
+  const char* name;
+  bool adds;
+};
+constexpr BosClass kBosClasses[] = {{"LlamaTokenizer", true},
+                                    {"CodeLlamaTokenizer", true},
+                                    {"GemmaTokenizer", true},
+                                    {"CohereTokenizer", true},
+                                    {"GPTNeoXTokenizer", false}};
 
 Json read_json(const fs::path& path) {
   return fs::exists(path) ? Json::parse(read_text_file(path), path.filename().string()) : Json();
@@ -202,8 +216,19 @@ bool expects_bos(const fs::path& directory, const Tokenizer& tokenizer) {
   if (tokenizer.bos_id() < 0) return false;
   if (tokenizer.adds_bos()) return true;
   const Json config = read_json(directory / "tokenizer_config.json");
+  const Json* name = config.find_value("tokenizer_class");
+  const std::string tokenizer_class = name != nullptr && name->is_string() ? name->as_string("") : "";
+  const auto row = std::find_if(std::begin(kBosClasses), std::end(kBosClasses), [&](const BosClass& known) {
+    return tokenizer_class == known.name || tokenizer_class == std::string(known.name) + "Fast";
+  });
+  if (row == std::end(kBosClasses)) return false;
   const Json* add = config.find_value("add_bos_token");
-  return add != nullptr && add->is_bool() && add->as_bool("");
+  return add != nullptr && add->is_bool() ? add->as_bool("") : row->adds;
+}
+
+bool begins_with_bos(const std::string& rule, const fs::path& directory, const Tokenizer& tokenizer) {
+  if (rule == "always") (void)require_bos(tokenizer);
+  return rule == "always" || (rule == "auto" && expects_bos(directory, tokenizer));
 }
 
 void check_vocabulary(const Tokenizer& tokenizer, int64_t vocab, Findings& findings) {

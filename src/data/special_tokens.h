@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "base/findings.h"
@@ -25,9 +26,13 @@ struct SpecialTokenUse {
 };
 void check_special_tokens(const std::vector<SpecialTokenFacts>& tokens, const SpecialTokenUse& use, Findings& findings);
 
-// Whether the model was made for texts that begin with BOS: the post-processor of tokenizer.json adds it, or
-// 'add_bos_token' of tokenizer_config.json says so.
+// Whether the model was made for texts that begin with BOS: the post-processor of tokenizer.json adds it; or the class
+// of the tokenizer is one whose files leave it to 'add_bos_token' of tokenizer_config.json, and that says so.
 bool expects_bos(const std::filesystem::path& directory, const Tokenizer& tokenizer);
+
+// What --bos means here: "never", "always" (Error(kUsage) when there is no BOS token), or "auto": as expects_bos()
+// says.
+bool begins_with_bos(const std::string& rule, const std::filesystem::path& directory, const Tokenizer& tokenizer);
 
 // Tokens that have no embedding, and embeddings that have no token.
 void check_vocabulary(const Tokenizer& tokenizer, int64_t vocab, Findings& findings);

@@ -28,6 +28,8 @@ std::vector<LengthBucket> length_buckets(const std::vector<int64_t>& lengths);
 // What of it a user should act upon. `notes`: what the making of the windows had to say; `length`: tokens a window.
 void judge_calibration(const CalibrationFacts& facts, const std::vector<std::string>& notes, int64_t length,
                        Findings& findings);
+// Documents that were skipped, and sources that were not read whole.
+void judge_reading(const Windows& windows, Findings& findings);
 void judge_overlap(double share, Findings& findings);
 
 }  // namespace hesse

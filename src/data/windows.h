@@ -1,4 +1,4 @@
-// Text into windows of token ids, for calibration and for evaluation.
+// Windows of token ids; those of an evaluation text. Those of calibration: data/calibration.h.
 #pragma once
 
 #include <cstdint>
@@ -14,31 +14,24 @@ namespace hesse {
 
 // Token ids, one window a row; windows never overlap.
 struct Windows {
-  Matrix<int32_t> ids;                // [count, length]
-  int64_t bos = 0;                    // 1 when column 0 is the BOS token
-  std::vector<std::string> notes;     // what the caller should tell the user
-  std::vector<TextFacts> files = {};  // that they were cut from
+  Matrix<int32_t> ids;                    // [count, length]
+  int64_t bos = 0;                        // 1 when column 0 is the BOS token
+  std::vector<std::string> notes;         // what the caller should tell the user
+  std::vector<TextFacts> files = {};      // the sources that they were cut from
+  std::vector<std::string> skipped = {};  // documents that could not be used, and why
+  std::vector<std::string> parts = {};    // sources that were not read whole
 
   int64_t count() const { return ids.rows(); }
   int64_t length() const { return ids.cols(); }
 };
 
 struct WindowOptions {
-  int64_t length = 512;  // tokens, the BOS token not counted
-  int64_t count = 0;     // windows at most; 0: all
-  bool bos = false;      // put the BOS token before each: rows are then length + 1 long
+  int64_t length = 512;       // tokens, the BOS token not counted
+  int64_t count = 0;          // windows at most; 0: all
+  std::string bos = "never";  // whether to put BOS before each, as begins_with_bos() has it: rows are then longer by 1
 };
 
 // The tokenizer is the one of `model_directory`.
-//
-// Calibration: the windows of each file are shuffled by `seed` and the files take turns until `count` are there. With
-// `bos` the BOS token counts as one of `length`. Fewer windows than asked for are a note, none at all is
-// Error(kBadInput) with the number of tokens. No special tokens are added but this BOS.
-Windows calibration_windows(const std::vector<std::filesystem::path>& files,
-                            const std::filesystem::path& model_directory, const WindowOptions& options, uint64_t seed);
-Windows calibration_windows(const std::vector<std::filesystem::path>& files, const Tokenizer& tokenizer,
-                            const WindowOptions& options, uint64_t seed);
-
 // Evaluation: the texts are joined and cut from the beginning.
 Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
                            const std::filesystem::path& model_directory, const WindowOptions& options);

@@ -147,6 +147,21 @@ std::string read_text_file(const std::filesystem::path& path) {
   }
 }
 
+FileReader::FileReader(const std::filesystem::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail_reading(path, "open", errno);
+}
+
+FileReader::~FileReader() { ::close(descriptor_); }
+
+size_t FileReader::read(char* out, size_t size) {
+  for (;;) {
+    const ssize_t count = ::read(descriptor_, out, size);
+    if (count >= 0) return static_cast<size_t>(count);
+    if (errno != EINTR) fail_reading(path_, "read", errno);
+  }
+}
+
 OutputFile::OutputFile(const std::filesystem::path& path)
     : path_(path),
       descriptor_(file_system().open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode)) {

@@ -36,6 +36,21 @@ class MappedFile {
   int64_t size_ = 0;
 };
 
+// The bytes of a file or pipe, in order.
+class FileReader {
+ public:
+  explicit FileReader(const std::filesystem::path& path);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+  // The next bytes, as many as are there by now; 0 only at the end.
+  size_t read(char* out, size_t size);
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
 // The whole of a file, a pipe included.
 std::string read_text_file(const std::filesystem::path& path);
 

@@ -1,37 +1,10 @@
 // Findings and facts of `check` as JSON.
 #include "io/json.h"
+#include "report/facts.h"
 #include "report/report.h"
-#include "report/utf8.h"
 
 namespace hesse {
 namespace {
-
-Json text(std::string_view value) { return Json(valid_utf8(value)); }
-
-// What was not measured is -1.
-Json measured(double value) { return value >= 0 ? Json(value) : Json(); }
-
-template <class Integer>
-Json list(const std::vector<Integer>& values) {
-  Json out = Json::array();
-  for (const Integer value : values) out.push_back(Json(static_cast<int64_t>(value)));
-  return out;
-}
-
-template <class Item, class ToJson>
-Json list_of(const std::vector<Item>& items, ToJson to) {
-  Json out = Json::array();
-  for (const Item& item : items) out.push_back(to(item));
-  return out;
-}
-
-Json finding_json(const Finding& finding) {
-  return Json::Object{{"severity", text(severity_name(finding.severity))},
-                      {"check", text(finding.check)},
-                      {"what", text(finding.what)},
-                      {"why", text(finding.why)},
-                      {"remedy", text(finding.remedy)}};
-}
 
 Json special_token_json(const SpecialTokenFacts& token) {
   return Json::Object{{"name", text(token.name)},
@@ -42,38 +15,8 @@ Json special_token_json(const SpecialTokenFacts& token) {
                       {"content", text(token.content)}};
 }
 
-Json text_json(const TextFacts& file) {
-  return Json::Object{{"name", text(file.name)}, {"bytes", file.bytes}, {"tokens", file.tokens}};
-}
-
-Json bucket_json(const LengthBucket& bucket) {
-  return Json::Object{{"from", bucket.from}, {"to", bucket.to}, {"sequences", bucket.count}};
-}
-
-Json script_json(const ScriptShare& script) {
-  return Json::Object{{"script", text(script.name)}, {"share", script.share}};
-}
-
 Json file_json(const InputFile& file) {
   return Json::Object{{"name", text(file.name)}, {"bytes", file.bytes}, {"sha256", text(file.sha256)}};
-}
-
-Json calibration_json(const CalibrationFacts& facts) {
-  return Json::Object{{"files", list_of(facts.files, text_json)},
-                      {"sequences", facts.sequences},
-                      {"tokens", facts.tokens},
-                      {"widest_input", facts.widest > 0 ? Json(facts.widest) : Json()},
-                      {"lengths", list_of(facts.lengths, bucket_json)},
-                      {"duplicate_sequences", facts.duplicate_sequences},
-                      {"repeated", facts.repeated},
-                      {"padding", facts.padding},
-                      {"unknown", facts.unknown},
-                      {"distinct_tokens", facts.distinct_tokens},
-                      {"vocabulary_share", facts.vocabulary_share},
-                      {"scripts", list_of(facts.scripts, script_json)},
-                      {"overlap", measured(facts.overlap)},
-                      {"first_ids", list(facts.first_ids)},
-                      {"first_text", text(facts.first_text)}};
 }
 
 Json trial_json(const TrialFacts& trial) {

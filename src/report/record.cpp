@@ -5,8 +5,8 @@
 
 #include "io/json.h"
 #include "report/cost.h"
+#include "report/facts.h"
 #include "report/report.h"
-#include "report/utf8.h"
 
 namespace hesse {
 
@@ -45,11 +45,6 @@ double mean_relative_error(const RunRecord& record) {
 }
 
 namespace {
-
-Json text(std::string_view value) { return Json(valid_utf8(value)); }
-
-// Losses and errors are -1 where nothing was measured.
-Json measured(double value) { return value >= 0 ? Json(value) : Json(); }
 
 // The record travels with the checkpoint: whose folders the run used is nobody's business.
 std::string last_part(const std::string& path) {
@@ -99,7 +94,9 @@ Json machine_json(const RunRecord& record) {
 }
 
 Json calibration_json(const RunRecord& record) {
-  return Json::Object{{"sequences", record.calibration_sequences}, {"tokens", record.calibration_tokens}};
+  return Json::Object{{"sequences", record.calibration_sequences},
+                      {"tokens", record.calibration_tokens},
+                      {"sources", list_of(record.calibration_sources, source_json)}};
 }
 
 Json inputs_json(const RunRecord& record) {

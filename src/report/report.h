@@ -16,6 +16,7 @@ std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
 std::string to_json(const BenchResult& result);
+std::string to_json(const DataResult& result);
 
 // Mean over the linears with a measured relative error; -1 when there are none.
 double mean_relative_error(const RunRecord& record);

@@ -301,6 +301,7 @@ RunRecord Run::record() const {
   record.format = job_.format->name();
   record.calibration_sequences = job_.windows ? job_.windows->count() : 0;
   record.calibration_tokens = job_.windows ? job_.windows->ids.size() : 0;
+  if (job_.windows) record.calibration_sources = job_.windows->files;
   record.compute = compute_name(job_.compute.type);
   record.compute_reason = job_.compute.reason;
   record.phases = clock_.phases();

@@ -60,7 +60,7 @@ TEST(Check, ATokenizerWithoutBosIsNormal) {
 TEST(Check, BosIsVisibleInTheEcho) {
   const ModelCopy copy("hesse-check-echo");
   CheckOptions options = options_for(copy);
-  options.quantize.bos = true;
+  options.quantize.bos = "always";
   Listener quiet;
   const CheckResult result = check(options, quiet);
   ASSERT_TRUE(result.calibration);

@@ -55,10 +55,10 @@ const Row kTokenizer[] = {
     {"BosWantedButNone",
      Severity::kError,
      "tokenizer.bos",
-     {"this tokenizer has no BOS token; leave --bos out"},
+     {"this tokenizer has no BOS token; give --bos never"},
      [](const ModelCopy& copy, CheckOptions& o) {
        remove_bos(copy);
-       o.quantize.bos = true;
+       o.quantize.bos = "always";
      }},
     {"EosDisagrees",
      Severity::kWarning,
@@ -115,8 +115,8 @@ const Row kTokenizer[] = {
     {"BosNotAdded",
      Severity::kWarning,
      "tokenizer.add-bos",
-     {"'<|begin|>'", "add --bos"},
-     [](const ModelCopy&, CheckOptions& o) { o.quantize.bos = false; }},
+     {"'<|begin|>'", "add --bos auto"},
+     [](const ModelCopy&, CheckOptions& o) { o.quantize.bos = "never"; }},
 };
 
 const Row kCalibration[] = {

@@ -125,6 +125,10 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   expect_problem(usable, "threads", [](auto& o) { o.threads = std::numeric_limits<int>::max(); });
   expect_problem(usable, "calib", [](auto& o) { o.calibration.clear(); });
   expect_problem(usable, "calib", [](auto& o) { o.calibration.push_back(""); });
+  expect_problem(usable, "calib", [](auto& o) { o.calibration.push_back("builtin:poetry"); });
+  for (const char* word : {"", "yes", "Auto"}) expect_problem(usable, "bos", [=](auto& o) { o.bos = word; });
+  for (const double share : {-0.1, 1.1, kNan})
+    expect_problem(usable, "random-share", [=](auto& o) { o.random_share = share; });
 }
 
 TEST(QuantizeOptions, TheProductOfSamplesAndLengthCannotOverflow) {
@@ -172,6 +176,7 @@ TEST(EvalOptions, EachFieldIsChecked) {
   expect_problem(usable, "window", [](auto& o) { o.window = 1; });
   expect_problem(usable, "windows", [](auto& o) { o.windows = -1; });
   expect_problem(usable, "compute", [](auto& o) { o.compute = "float32"; });
+  expect_problem(usable, "bos", [](auto& o) { o.bos = "true"; });
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
 }
 
@@ -179,6 +184,7 @@ TEST(GenerateOptions, EachFieldIsChecked) {
   const GenerateOptions usable = usable_generate();
   expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
   expect_problem(usable, "max-tokens", [](auto& o) { o.max_tokens = 0; });
+  expect_problem(usable, "system", [](auto& o) { o.system = "Be brief."; });
   expect_problem(usable, "compute", [](auto& o) { o.compute = "int8"; });
   for (const double temperature : {-0.1, kNan, kInf}) {
     expect_problem(usable, "temperature", [=](auto& o) { o.temperature = temperature; });
@@ -212,6 +218,19 @@ TEST(BenchOptions, EachFieldIsChecked) {
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
 }
 
+TEST(DataOptions, EachFieldIsChecked) {
+  DataOptions usable;
+  usable.model = "model";
+  usable.calibration = {"text.txt:2", "builtin:chat:0.5"};
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "calib", [](auto& o) { o.calibration.clear(); });
+  expect_problem(usable, "calib", [](auto& o) { o.calibration = {"builtin:"}; });
+  expect_problem(usable, "samples", [](auto& o) { o.samples = 0; });
+  expect_problem(usable, "length", [](auto& o) { o.length = 1; });
+  expect_problem(usable, "bos", [](auto& o) { o.bos = "maybe"; });
+  expect_problem(usable, "random-share", [](auto& o) { o.random_share = 2; });
+}
+
 TEST(InspectOptions, NeedsAModel) { EXPECT_THAT(InspectOptions().problems(), ElementsAre(HasSubstr("model"))); }
 
 // A field that no visitor shows has no flag and is missing in the record.
@@ -224,11 +243,12 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 36);
-  EXPECT_EQ(count(CheckOptions()), 40);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 38);
+  EXPECT_EQ(count(CheckOptions()), 42);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 7);
-  EXPECT_EQ(count(GenerateOptions()), 7);
+  EXPECT_EQ(count(GenerateOptions()), 9);
   EXPECT_EQ(count(BenchOptions()), 7);
+  EXPECT_EQ(count(DataOptions()), 9);
 }
 
 }  // namespace

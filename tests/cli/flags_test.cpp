@@ -65,7 +65,7 @@ TEST(Flags, WithoutFlagsEveryDefaultStays) {
 TEST(Flags, EachTypeIsRead) {
   const auto o = parse<QuantizeOptions>(
       "M --output O --calib a b --bits 3 --group-size -1 --asym --method rtn --calib c --seed 18446744073709551615 "
-      "--damp 2.5e-3 --order file --sweeps 7 --positive-scales --bos --shard-size=0.5 --threads 2");
+      "--damp 2.5e-3 --order file --sweeps 7 --positive-scales --bos auto --shard-size=0.5 --threads 2");
   EXPECT_EQ(o.output, "O");
   EXPECT_THAT(o.calibration, ElementsAre("a", "b", "c"));
   EXPECT_EQ(o.bits, 3);
@@ -77,7 +77,7 @@ TEST(Flags, EachTypeIsRead) {
   EXPECT_EQ(o.order, "file");
   EXPECT_EQ(o.sweeps, 7);
   EXPECT_TRUE(o.positive_scales);
-  EXPECT_TRUE(o.bos);
+  EXPECT_EQ(o.bos, "auto");
   EXPECT_EQ(o.shard_size, 0.5);
   EXPECT_EQ(o.threads, 2);
   EXPECT_FALSE(o.overwrite);

@@ -44,12 +44,13 @@ TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<EvalOptions>("eval");
   expect_help_names_every_option<GenerateOptions>("generate");
   expect_help_names_every_option<BenchOptions>("bench");
+  expect_help_names_every_option<DataOptions>("data");
   EXPECT_THAT(standard_output("inspect -h").out, HasSubstr("hesse inspect MODEL"));
 }
 
 TEST(Tool, HelpShowsDefaults) {
   const std::string help = standard_output("quantize --help").out;
-  for (const char* text : {"[4]", "[128]", "[--sym]", "[gptq]", "[0.01]", "[groups]", "[--no-bos]"}) {
+  for (const char* text : {"[4]", "[128]", "[--sym]", "[gptq]", "[0.01]", "[groups]", "[never]"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

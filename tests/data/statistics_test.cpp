@@ -127,6 +127,14 @@ TEST(Statistics, ScriptsByTheirLetters) {
   EXPECT_TRUE(script_shares(" .,!").empty());
 }
 
+TextFacts text_of_a() {
+  TextFacts facts;
+  facts.name = "a";
+  facts.bytes = 4000;
+  facts.tokens = 1000;
+  return facts;
+}
+
 std::vector<std::string> judged(const CalibrationFacts& facts) {
   Findings findings;
   judge_calibration(facts, {}, 512, findings);
@@ -139,7 +147,7 @@ std::vector<std::string> judged(const CalibrationFacts& facts) {
 
 TEST(Statistics, EachBoundIsJudged) {
   CalibrationFacts good;
-  good.files = {{"a", 4000, 1000}};
+  good.files = {text_of_a()};
   good.sequences = 2;
   good.tokens = 1024;
   good.widest = 1024;
@@ -164,7 +172,7 @@ TEST(Statistics, EachBoundIsJudged) {
 // The sentence says what to add: tokens, text of this kind, windows.
 TEST(Statistics, TooFewTokensAreSaidWithWhatToAdd) {
   CalibrationFacts facts;
-  facts.files = {{"a", 4000, 1000}};
+  facts.files = {text_of_a()};
   facts.tokens = 1024;
   facts.widest = 3072;
   Findings findings;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <set>
 
 #include "hesse/error.h"
 #include "tokenizer/tokenizer.h"
@@ -51,50 +50,22 @@ TEST_F(WindowsTest, EvaluationCutsFromTheBeginning) {
 
 TEST_F(WindowsTest, BosStandsBeforeEveryEvaluationWindow) {
   const fs::path path = file("a.txt", words(100, "alpha"));
-  const Windows windows = evaluation_windows({path}, kModel, {.length = 32, .count = 2, .bos = true});
+  const Windows windows = evaluation_windows({path}, kModel, {.length = 32, .count = 2, .bos = "always"});
   EXPECT_EQ(windows.length(), 33);
   EXPECT_EQ(windows.ids(0, 0), tokenizer_.bos_id());
   EXPECT_EQ(windows.ids(1, 0), tokenizer_.bos_id());
 }
 
-TEST_F(WindowsTest, CalibrationTakesFilesInTurnWithoutOverlap) {
-  const std::vector<fs::path> files = {file("a.txt", words(400, "alpha")), file("b.txt", words(60, "beta"))};
-  const Windows windows = calibration_windows(files, kModel, {.length = 16, .count = 12}, 1);
-  ASSERT_EQ(windows.count(), 12);
-  std::set<std::vector<int32_t>> distinct;
-  for (int64_t i = 0; i < 12; ++i) distinct.insert({windows.ids.row(i), windows.ids.row(i) + 16});
-  EXPECT_EQ(distinct.size(), 12u);  // the numbers make every window different
-  const auto holds = [&](int64_t row, const std::string& word) {
-    return tokenizer_.decode({windows.ids.row(row), 16}, true).find(word) != std::string::npos;
-  };
-  for (int64_t i = 0; i < 8; ++i) EXPECT_TRUE(holds(i, i % 2 == 0 ? "alpha" : "beta")) << i;
-}
-
-TEST_F(WindowsTest, TheSeedChoosesAndNothingElse) {
-  const std::vector<fs::path> files = {file("a.txt", words(400, "alpha"))};
-  const auto ids = [&](uint64_t seed) {
-    const Windows w = calibration_windows(files, kModel, {.length = 16, .count = 8}, seed);
-    return std::vector<int32_t>(w.ids.data(), w.ids.data() + w.ids.size());
-  };
-  EXPECT_EQ(ids(1), ids(1));
-  EXPECT_NE(ids(1), ids(2));
-}
-
 TEST_F(WindowsTest, TooLittleTextIsSaidWithBothNumbers) {
   const fs::path path = file("short.txt", "just a few words");
   try {
-    calibration_windows({path}, kModel, {.length = 512, .count = 4}, 0);
+    evaluation_windows({path}, kModel, {.length = 512});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
     EXPECT_THAT(error.what(),
                 testing::AllOf(testing::HasSubstr("short.txt has "), testing::HasSubstr("one window of 512")));
   }
-  EXPECT_THROW(evaluation_windows({path}, kModel, {.length = 512}), Error);
-  const Windows few = calibration_windows({file("b.txt", words(30, "beta"))}, kModel, {.length = 16, .count = 500}, 0);
-  EXPECT_LT(few.count(), 500);
-  ASSERT_EQ(few.notes.size(), 1u);
-  EXPECT_THAT(few.notes[0], testing::HasSubstr("not the 500 asked for"));
 }
 
 }  // namespace

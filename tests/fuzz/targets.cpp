@@ -4,17 +4,20 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "data/documents.h"
 #include "hesse/error.h"
 #include "io/journal.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/config.h"
 #include "run/unit.h"
+#include "template/chat.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hesse::fuzz {
@@ -131,10 +134,42 @@ void read_unit(std::string_view bytes) {
   });
 }
 
+// A template with a conversation behind a zero byte or without: text, or one refusal; and the same again.
+void render_template(std::string_view bytes) {
+  const size_t zero = bytes.find('\0');
+  read_or_refuse([&] {
+    const ChatTemplate chat(bytes.substr(0, zero), "x.jinja");
+    const std::string_view given = zero == std::string_view::npos ? "" : bytes.substr(zero + 1);
+    const Json messages =
+        given.empty()
+            ? Json::parse(R"([{"role": "user", "content": "Hi \u00e9"}, {"role": "assistant", "content": "Yes"}])", "x")
+            : Json::parse(given, "messages");
+    ChatOptions options;
+    options.now = std::tm{};
+    options.variables.set("bos_token", "<s>");
+    options.tools = Json::Array{Json::Object{{"name", "f"}, {"parameters", Json::object()}}};
+    const std::string text = render_chat(chat, messages, options);
+    if (text.size() > (size_t{16} << 20)) broken("output is bounded", std::to_string(text.size()));
+    if (render_chat(chat, messages, options) != text) broken("the same messages give the same text", text);
+  });
+}
+
+// A line of JSONL: a document that has what its kind says.
+void read_line(std::string_view bytes) {
+  read_or_refuse([&] {
+    const Document document = parse_jsonl_line(bytes, "x.jsonl: line 1");
+    if (document.kind != Document::Kind::kMessages) return;
+    for (const Json& message : document.messages.as_array("x")) {
+      if (!message.is_object()) broken("a message is an object", message.dump());
+    }
+  });
+}
+
 constexpr Target kTargets[] = {
     {"json", read_json},           {"config", read_config},
     {"tokenizer", read_tokenizer}, {"safetensors", read_safetensors},
     {"journal", read_any_journal}, {"unit", read_unit},
+    {"template", render_template}, {"jsonl", read_line},
 };
 
 }  // namespace

@@ -64,7 +64,7 @@ def run_tool(args, *words) -> str:
 
 
 def tool_eval(args, model: str) -> dict:
-    bos = ["--bos"] if args.bos else []
+    bos = ["--bos", "always"] if args.bos else []
     out = run_tool(
         args, "eval", model, "--text", args.text, "--window", args.length, "--windows", args.windows, *bos, "--json"
     )

@@ -31,6 +31,20 @@ RunRecord small_record() {
   r.compute_reason = "native";
   r.calibration_sequences = 128;
   r.calibration_tokens = 65536;
+  TextFacts source;
+  source.name = "a.txt";
+  source.bytes = 1234;
+  source.tokens = 600;
+  source.kind = "jsonl";
+  source.weight = 2;
+  source.documents = 7;
+  source.duplicates = 1;
+  source.skipped = 2;
+  source.windows = 128;
+  source.lengths = {{100, 100, 6}};
+  source.sha256 = "00ff";
+  source.first_text = "secret";
+  r.calibration_sources = {source};
   r.inputs = {{"/home/me/text/a.txt", 1234, "00ff"}};
   LinearRecord linear;
   linear.name = "model.layers.0.mlp.up_proj";
@@ -93,7 +107,9 @@ const char* const kGolden = R"({
     "method": "gptq",
     "samples": 128,
     "length": 512,
-    "bos": false,
+    "bos": "never",
+    "pack": true,
+    "random_share": 0.0,
     "seed": 18446744073709551615,
     "damp": 0.01,
     "order": "groups",
@@ -138,7 +154,21 @@ const char* const kGolden = R"({
   ],
   "calibration": {
     "sequences": 128,
-    "tokens": 65536
+    "tokens": 65536,
+    "sources": [
+      {
+        "name": "a.txt",
+        "kind": "jsonl",
+        "weight": 2.0,
+        "bytes": 1234,
+        "sha256": "00ff",
+        "documents": 7,
+        "duplicates": 1,
+        "skipped": 2,
+        "tokens": 600,
+        "windows": 128
+      }
+    ]
   },
   "result": {
     "linears": 1,

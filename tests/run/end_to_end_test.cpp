@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "api/open_model.h"
-#include "data/windows.h"
+#include "data/calibration.h"
 #include "hesse/api.h"
 #include "io/file.h"
 
@@ -71,7 +71,9 @@ TEST_F(EndToEnd, ReportedLossesAreThoseOfTheWrittenFile) {
   const OpenModel original = open_model(kDemo);
   const OpenModel result = open_model(o.output);
   EXPECT_EQ(result.format_name(), "gptq");
-  const Windows windows = calibration_windows({kDemo / "calibration.txt"}, kDemo, {.length = 64, .count = 8}, o.seed);
+  const Windows windows =
+      calibration_windows({(kDemo / "calibration.txt").string()}, kDemo, Tokenizer::from_directory(kDemo),
+                          {.length = 64, .count = 8, .seed = o.seed});
   const Model model(result.config, *result.source, 64);
   const Batch batch{.sequences = windows.count(), .length = windows.length()};
   Matrix<float> h = model.embed({windows.ids.data(), static_cast<size_t>(windows.ids.size())});

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/windows.h"
+#include "data/calibration.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
 #include "io/checkpoint.h"
@@ -94,7 +94,8 @@ class Troubled : public testing::Test {
     return o;
   }
   static Windows windows_of(const QuantizeOptions& o) {
-    return calibration_windows({o.calibration.front()}, kDemo, {.length = o.length, .count = o.samples}, o.seed);
+    return calibration_windows(o.calibration, kDemo, Tokenizer::from_directory(kDemo),
+                               {.length = o.length, .count = o.samples, .seed = o.seed});
   }
   void expect_error(const QuantizeOptions& o, const testing::Matcher<std::string>& message) {
     try {

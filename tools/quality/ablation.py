@@ -163,7 +163,7 @@ def flags_of(cell: Cell) -> list:
     samples = [] if "--samples" in own else ["--samples", SAMPLES]
     return [
         *samples, "--length", LENGTH, "--bits", cell.bits, "--group-size", cell.setup.group,
-        "--seed", cell.seed, *(["--bos"] if cell.setup.bos else []), *own,
+        "--seed", cell.seed, *(["--bos", "always"] if cell.setup.bos else []), *own,
     ]  # fmt: skip
 
 

@@ -40,6 +40,9 @@ DataResult describe_data(const DataOptions& options);
 // Architecture, linears and tensors. Reads headers only.
 ModelInfo inspect(const InspectOptions& options);
 
+// Text to ids with their places, or ids to text. Reads the files of the tokenizer only.
+TokenizeResult tokenize(const TokenizeOptions& options);
+
 // Rates of this machine, in at most 10 seconds or so, and with options.model predicted times.
 BenchResult bench(const BenchOptions& options, Listener& listener);
 
@@ -50,6 +53,7 @@ std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
 std::string to_json(const DataResult& result);
+std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 
 }  // namespace hesse

@@ -244,4 +244,27 @@ void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 
+// Text to token ids, or ids to text, as the tokenizer of a model does it.
+struct TokenizeOptions {
+  std::string model;              // directory, or a tokenizer.json or tokenizer.model
+  std::string text;               // UTF-8
+  std::vector<std::string> file;  // UTF-8 text files, each by itself; in the place of `text`
+  std::string decode;             // ids, separated by spaces or commas; in the place of both
+  bool special = true;            // the special tokens that the tokenizer puts around a text
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.decode;
+}
+{
+  visit("text", o.text, "text to take apart");
+  visit("file", o.file, "text files to take apart, UTF-8, each by itself");
+  visit("decode", o.decode, "token ids, separated by spaces or commas, to put together");
+  visit("special", o.special,
+        "with the special tokens that the tokenizer puts around a text, such as BOS; shown when ids are put together");
+}
+
 }  // namespace hesse

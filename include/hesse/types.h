@@ -290,6 +290,28 @@ struct TrialFacts {
   double seconds = 0;
 };
 
+// One token and the stretch of the text that it stands for. Parts of one character have the whole of it; what is not of
+// the text, as a BOS, has 0 to 0.
+struct TokenPiece {
+  int32_t id = 0;
+  std::string piece;  // its content in the tokenizer's file
+  int64_t begin = 0;  // bytes of the text
+  int64_t end = 0;
+  int64_t begin_char = 0;  // the same in characters (code points)
+  int64_t end_char = 0;
+};
+
+struct TokenizedText {
+  std::string name;                // of the file, without folders; empty: text that was given, or ids
+  std::string text;                // of ids: what they mean
+  std::vector<TokenPiece> tokens;  // with ids to decode: no places
+};
+
+struct TokenizeResult {
+  int64_t vocabulary = 0;  // largest id + 1
+  std::vector<TokenizedText> texts;
+};
+
 // Everything that can be known before work.
 struct CheckResult {
   std::string version;

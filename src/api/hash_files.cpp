@@ -10,7 +10,8 @@ namespace fs = std::filesystem;
 
 std::vector<fs::path> input_files(const Job& job) {
   std::vector<fs::path> files;
-  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                           "tokenizer.model", "vocab.json", "merges.txt"}) {
     if (fs::exists(job.model_directory / name)) files.push_back(job.model_directory / name);
   }
   if (job.checkpoint != nullptr) {

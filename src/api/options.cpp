@@ -232,6 +232,16 @@ std::vector<std::string> DataOptions::problems() const {
   return problems.take();
 }
 
+std::vector<std::string> TokenizeOptions::problems() const {
+  Problems problems;
+  problems.unless(!model.empty(), "model is missing; name a model directory, a tokenizer.json or a tokenizer.model");
+  const int given = int{!text.empty()} + int{!file.empty()} + int{!decode.empty()};
+  problems.unless(given > 0, "text is missing; give --text, --file or --decode");
+  problems.unless(given < 2, "text, file and decode: {} of these are given; give one", given);
+  problems.unless(!any_empty(file), "file has an empty name");
+  return problems.take();
+}
+
 std::vector<std::string> InspectOptions::problems() const {
   Problems problems;
   check_model(problems, model);

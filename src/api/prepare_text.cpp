@@ -12,6 +12,7 @@
 #include "data/statistics.h"
 #include "data/windows.h"
 #include "hesse/error.h"
+#include "tokenizer/tokenizer_files.h"
 
 namespace hesse {
 namespace {
@@ -79,8 +80,9 @@ void prepare_text(Prepared& prepared) {
   const Job& job = prepared.job;
   Findings& findings = prepared.findings;
   const bool needed = !job.options.calibration.empty();
-  if (!needed && !fs::exists(job.model_directory / "tokenizer.json")) {
-    findings.note("tokenizer.file", "there is no tokenizer.json", "", "");
+  if (!needed && !has_tokenizer_files(job.model_directory)) {
+    findings.note("tokenizer.file", "there is no tokenizer.json, tokenizer.model, or vocab.json with merges.txt", "",
+                  "");
     return;
   }
   const Advice advice = {"tokenizer.file", "text cannot become tokens", "fetch tokenizer.json of the model"};

@@ -18,6 +18,7 @@ int run_quantize(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
+int run_tokenize(const Arguments& arguments);
 int run_bench(const Arguments& arguments);
 int run_data(const Arguments& arguments);
 

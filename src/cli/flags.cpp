@@ -20,7 +20,8 @@ std::string opposite(std::string_view name) { return name == "sym" ? "asym" : fm
 
 std::string value_name(std::string_view name) {
   if (name == "output" || name == "against" || name == "model") return "DIR";
-  if (name == "prompt" || name == "system") return "TEXT";
+  if (name == "prompt" || name == "system" || name == "text") return "TEXT";
+  if (name == "decode") return "IDS";
   return "WORD";
 }
 

@@ -30,7 +30,28 @@ Json tensor_json(const TensorInfo& tensor) {
                       {"bytes", tensor.bytes}};
 }
 
+Json tokenized_json(const TokenizedText& tokenized) {
+  Json ids = Json::array(), pieces = Json::array(), offsets = Json::array(), char_offsets = Json::array();
+  for (const TokenPiece& token : tokenized.tokens) {
+    ids.push_back(int64_t{token.id});
+    pieces.push_back(text(token.piece));
+    offsets.push_back(Json::Array{token.begin, token.end});
+    char_offsets.push_back(Json::Array{token.begin_char, token.end_char});
+  }
+  return Json::Object{{"name", text(tokenized.name)},  {"text", text(tokenized.text)},
+                      {"ids", std::move(ids)},         {"pieces", std::move(pieces)},
+                      {"offsets", std::move(offsets)}, {"char_offsets", std::move(char_offsets)}};
+}
+
 }  // namespace
+
+std::string to_json(const TokenizeResult& result) {
+  Json texts = Json::array();
+  for (const TokenizedText& tokenized : result.texts) texts.push_back(tokenized_json(tokenized));
+  const Json root =
+      Json::Object{{"schema", "hesse-tokenize/1"}, {"vocabulary", result.vocabulary}, {"texts", std::move(texts)}};
+  return root.dump(2);
+}
 
 std::string to_json(const EvalResult& result) {
   Json root = Json::Object{{"schema", "hesse-eval/1"},      {"perplexity", result.perplexity},

@@ -106,7 +106,7 @@ void AddedTokens::build(const Normalizer* normalizer) {
     if (!token.normalized) {
       raw_.insert(token.content, value);
     } else {
-      normalized_.insert(normalizer == nullptr ? token.content : normalizer->apply(token.content), value);
+      normalized_.insert(normalizer == nullptr ? token.content : normalizer->apply_to(token.content), value);
     }
   }
 }

@@ -13,17 +13,6 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kMaxUnusedIds = int64_t{1} << 20;
-constexpr char32_t kNoCharacter = 0xFFFFFFFF;
-
-// The one character of `token`, or kNoCharacter.
-char32_t only_character(std::string_view token) {
-  size_t end = 0;
-  if (token.empty()) return kNoCharacter;
-  const char32_t c = next_char(token, end);
-  return end == token.size() ? c : kNoCharacter;
-}
-
 const Json::Array& merges_of(const Json& model, const std::string& where) {
   return Component{model, where}.array("merges");
 }
@@ -46,65 +35,22 @@ std::pair<std::string_view, std::string_view> parts_of(const Json& merge, const 
 
 }  // namespace
 
-Vocabulary::Vocabulary(const Json& vocab, const std::string& where) {
-  const Json::Object& entries = vocab.as_object(where);
-  const int64_t limit = static_cast<int64_t>(entries.size()) + kMaxUnusedIds;
-  int64_t size = 0;
-  for (const auto& [token, id] : entries) {
-    const int64_t value = id.as_int(where);
-    if (value < 0 || value >= limit) {
-      throw Error(ErrorKind::kBadInput,
-                  fmt::format("[tokenizer] {}: token '{}' has id {}, with {} tokens it must be from 0 to {}", where,
-                              token, value, entries.size(), limit - 1));
-    }
-    size = std::max(size, value + 1);
-  }
-  tokens_.resize(static_cast<size_t>(size));
-  ids_.reserve(entries.size());
-  std::vector<bool> used(tokens_.size(), false);
-  for (const auto& [token, id] : entries) {
-    const auto value = static_cast<size_t>(id.as_int(where));
-    if (used[value]) {
-      throw Error(ErrorKind::kBadInput, fmt::format("[tokenizer] {}: the tokens '{}' and '{}' both have id {}", where,
-                                                    tokens_[value], token, value));
-    }
-    used[value] = true;
-    tokens_[value] = token;
-    ids_.emplace(tokens_[value], static_cast<int32_t>(value));
-    if (const char32_t c = only_character(token); c != kNoCharacter) {
-      if (c >= character_ids_.size()) character_ids_.resize(c + size_t{1}, -1);
-      character_ids_[c] = static_cast<int32_t>(value);
-    }
-  }
-}
-
-int32_t Vocabulary::find(std::string_view token) const {
-  const auto found = ids_.find(token);
-  return found == ids_.end() ? -1 : found->second;
-}
-
-const std::string& Vocabulary::token(int32_t id) const {
-  static const std::string kEmpty;
-  return id >= 0 && id < size() ? tokens_[static_cast<size_t>(id)] : kEmpty;
-}
-
 BpeModel::BpeModel(const Json& model, const std::string& where)
     : vocabulary_(Component{model, where}.required("vocab"), where + ".vocab"),
       merges_(merges_of(model, where).size()),
-      where_(where) {
+      where_(where),
+      byte_ids_(vocabulary_.byte_ids()) {
   const Component component{model, where};
   if (const Json* dropout = model.find_value("dropout");
       dropout != nullptr && dropout->as_double(where + ".dropout") != 0) {
     component.refuse("dropout makes the ids random; set it to null");
   }
-  if (vocabulary_.entries() == 0) component.refuse("the vocabulary is empty");
   unk_token_ = component.optional_string("unk_token");
   continuing_prefix_ = component.optional_string("continuing_subword_prefix");
   end_suffix_ = component.optional_string("end_of_word_suffix");
   fuse_unk_ = component.boolean("fuse_unk", false);
   byte_fallback_ = component.boolean("byte_fallback", false);
   ignore_merges_ = component.boolean("ignore_merges", false);
-  for (size_t byte = 0; byte < 256; ++byte) byte_ids_[byte] = vocabulary_.find(fmt::format("<0x{:02X}>", byte));
   read_merges(merges_of(model, where), where + ".merges");
   for (int32_t id = 0; id < vocabulary_.size(); ++id) cutter_.add_token(vocabulary_.token(id));
   cutter_.build();
@@ -134,17 +80,17 @@ void BpeModel::read_merges(const Json::Array& merges, const std::string& where) 
   }
 }
 
-bool BpeModel::append_bytes(std::string_view symbol, std::vector<int32_t>& symbols) const {
+bool BpeModel::append_bytes(std::string_view symbol, Symbols& symbols) const {
   const auto id_of = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
   if (!std::all_of(symbol.begin(), symbol.end(), [&](char c) { return id_of(c) >= 0; })) return false;
-  for (const char c : symbol) symbols.push_back(id_of(c));
+  for (const char c : symbol) symbols.add(id_of(c), 1);
   return true;
 }
 
 // One symbol a character. An unknown character waits until the next known one, as in the reference: with an incomplete
 // set of byte tokens it comes behind the bytes of the characters between.
-void BpeModel::initial_symbols(std::string_view piece, std::vector<int32_t>& symbols) const {
-  bool unknown_waits = false;
+void BpeModel::initial_symbols(std::string_view piece, Symbols& symbols) const {
+  size_t unknown_waits = 0;  // bytes
   int32_t unk_id = -1;
   std::string decorated;
   for (size_t end = 0; end < piece.size();) {
@@ -158,18 +104,18 @@ void BpeModel::initial_symbols(std::string_view piece, std::vector<int32_t>& sym
       symbol = decorated;
     }
     if (const int32_t id = plain ? vocabulary_.find_character(c) : vocabulary_.find(symbol); id >= 0) {
-      if (std::exchange(unknown_waits, false)) symbols.push_back(unk_id);
-      symbols.push_back(id);
+      if (unknown_waits > 0) symbols.add(unk_id, std::exchange(unknown_waits, 0));
+      symbols.add(id, end - begin);
       continue;
     }
     if ((byte_fallback_ && append_bytes(symbol, symbols)) || unk_token_.empty()) continue;
     unk_id = vocabulary_.find(unk_token_);
     if (unk_id < 0)
       Component{Json(), where_}.refuse(fmt::format("the unk_token '{}' is not in the vocabulary", unk_token_));
-    if (unknown_waits && !fuse_unk_) symbols.push_back(unk_id);
-    unknown_waits = true;
+    if (unknown_waits > 0 && !fuse_unk_) symbols.add(unk_id, std::exchange(unknown_waits, 0));
+    unknown_waits += end - begin;
   }
-  if (unknown_waits) symbols.push_back(unk_id);
+  if (unknown_waits > 0) symbols.add(unk_id, unknown_waits);
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids) const {
@@ -179,13 +125,35 @@ void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids) const {
       return;
     }
   }
-  std::vector<int32_t> symbols;
-  symbols.reserve(piece.size());
+  Symbols symbols;
+  symbols.ids.reserve(piece.size());
   initial_symbols(piece, symbols);
-  if (symbols.size() <= kMaxShortSymbols && !decorates()) {
-    apply_merges_to_word(symbols, merges_, ids);
+  if (symbols.ids.size() <= kMaxShortSymbols && !decorates()) {
+    apply_merges_to_word(symbols.ids, merges_, ids);
   } else {
-    apply_merges(std::move(symbols), merges_, ids);
+    apply_merges(std::move(symbols.ids), merges_, ids);
+  }
+}
+
+// Places are sums of lengths, as in the reference: where characters were dropped or moved they are too small.
+void BpeModel::trace(std::string_view piece, std::vector<ModelToken>& tokens) const {
+  if (const int32_t id = ignore_merges_ ? vocabulary_.find(piece) : -1; id >= 0) {
+    tokens.push_back({id, {0, piece.size()}});
+    return;
+  }
+  std::vector<size_t> lengths;
+  Symbols symbols{{}, &lengths};
+  initial_symbols(piece, symbols);
+  std::vector<int32_t> ids;
+  std::vector<size_t> firsts;
+  apply_merges(std::move(symbols.ids), merges_, ids, &firsts);
+  size_t begin = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    size_t end = begin;
+    const size_t last = i + 1 < firsts.size() ? firsts[i + 1] : lengths.size();
+    for (size_t symbol = firsts[i]; symbol < last; ++symbol) end += lengths[symbol];
+    tokens.push_back({ids[i], {begin, end}});
+    begin = end;
   }
 }
 

@@ -48,9 +48,11 @@ class MergeLoop {
     }
   }
 
-  void append_to(std::vector<int32_t>& ids) const {
-    for (const int32_t symbol : symbols_) {
-      if (symbol != kGone) ids.push_back(symbol);
+  void append_to(std::vector<int32_t>& ids, std::vector<size_t>* firsts) const {
+    for (size_t i = 0; i < symbols_.size(); ++i) {
+      if (symbols_[i] == kGone) continue;
+      ids.push_back(symbols_[i]);
+      if (firsts != nullptr) firsts->push_back(i);
     }
   }
 
@@ -95,10 +97,11 @@ class MergeLoop {
 
 }  // namespace
 
-void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids) {
+void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids,
+                  std::vector<size_t>* firsts) {
   MergeLoop loop(std::move(symbols), merges);
   loop.run();
-  loop.append_to(ids);
+  loop.append_to(ids, firsts);
 }
 
 void apply_merges_to_word(std::span<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids) {

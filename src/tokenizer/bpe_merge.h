@@ -1,6 +1,7 @@
 // The merge loop of BPE by itself.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,8 +14,9 @@ namespace hesse {
 // append what is left to `ids`.
 
 // O(n log n), for whole texts. Like the reference it takes a pair that waited for its turn whenever the neighbours of
-// then become the same token as those of now.
-void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids);
+// then become the same token as those of now. `firsts`, when given, gets the first symbol of each id.
+void apply_merges(std::vector<int32_t> symbols, const PairTable& merges, std::vector<int32_t>& ids,
+                  std::vector<size_t>* firsts = nullptr);
 
 // O(n^2) without allocation, for words; `symbols` is overwritten. Equal to apply_merges when no merge makes a token
 // that is its own left part, so that a pair can make the same token only while it is the same pair.

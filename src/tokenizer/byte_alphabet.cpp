@@ -49,6 +49,14 @@ void append_byte_chars(std::string& out, std::string_view bytes) {
   for (const char byte : bytes) append_byte_char(out, static_cast<unsigned char>(byte));
 }
 
+void put_byte_chars(Rewriter& out, Span span) {
+  const std::string_view old = out.old().bytes;
+  const size_t step = out.old().traced ? 1 : span.end - span.begin;  // nobody asks where the bytes come from
+  for (size_t at = span.begin; at < span.end; at += step) {
+    out.put_with(at, [&](std::string& bytes) { append_byte_chars(bytes, old.substr(at, step)); });
+  }
+}
+
 bool append_bytes_of(std::string& out, std::string_view text) {
   const size_t size = out.size();
   for (size_t i = 0; i < text.size();) {

@@ -5,10 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "tokenizer/text.h"
+
 namespace hesse {
 
 void append_byte_char(std::string& out, unsigned char byte);  // as UTF-8
 void append_byte_chars(std::string& out, std::string_view bytes);
+void put_byte_chars(Rewriter& out, Span span);  // those of a stretch of the old text
 // Appends the bytes that the characters of `text` stand for. False, with nothing appended, when one of them is outside
 // of the alphabet.
 bool append_bytes_of(std::string& out, std::string_view text);

@@ -1,5 +1,6 @@
 #include "tokenizer/decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <utility>
@@ -54,7 +55,7 @@ DecoderPtr make_byte_level(const Component&) {
 DecoderPtr make_replace(const Component& component) {
   std::shared_ptr<Pattern> pattern = read_pattern(component);
   return from_function([pattern, content = component.string("content")](Tokens tokens) {
-    for (std::string& token : tokens) token = replace_all(*pattern, token, content);
+    for (std::string& token : tokens) token = replace_all(*pattern, std::string_view(token), content);
     return tokens;
   });
 }
@@ -126,7 +127,7 @@ DecoderPtr make_metaspace(const Component& component) {
   std::shared_ptr<Pattern> mark = literal_pattern(component.string("replacement"));
   return from_function([mark, prepended](Tokens tokens) {
     for (size_t i = 0; i < tokens.size(); ++i)
-      tokens[i] = replace_all(*mark, tokens[i], i == 0 && prepended ? "" : " ");
+      tokens[i] = replace_all(*mark, std::string_view(tokens[i]), i == 0 && prepended ? "" : " ");
     return tokens;
   });
 }
@@ -136,13 +137,61 @@ DecoderPtr make_bpe(const Component& component) {
   std::shared_ptr<Pattern> pattern = literal_pattern(suffix.empty() ? "</w>" : suffix);
   return from_function([pattern](Tokens tokens) {
     for (size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = replace_all(*pattern, tokens[i], i + 1 == tokens.size() ? "" : " ");
+      tokens[i] = replace_all(*pattern, std::string_view(tokens[i]), i + 1 == tokens.size() ? "" : " ");
     }
     return tokens;
   });
 }
 
-constexpr std::array<ComponentType<DecoderPtr>, 8> kTypes = {{
+// What English words lose their space before: " n't" and such.
+std::string cleaned_up(std::string text) {
+  constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  };
+  for (const auto& [from, to] : kRules) {
+    std::string out;
+    size_t done = 0;
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, done)) {
+      out.append(text, done, at - done).append(to);
+      done = at + from.size();
+    }
+    text = out.append(text, done);
+  }
+  return text;
+}
+
+DecoderPtr make_wordpiece(const Component& component) {
+  const std::string prefix = component.string("prefix");
+  const bool cleanup = component.boolean("cleanup", true);
+  return from_function([=](Tokens tokens) {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0) token = token.starts_with(prefix) ? token.substr(prefix.size()) : " " + token;
+      if (cleanup) token = cleaned_up(std::move(token));
+    }
+    return tokens;
+  });
+}
+
+// Speech: equal tokens in a row are one, some stand for silence.
+DecoderPtr make_ctc(const Component& component) {
+  const std::shared_ptr<Pattern> pad = literal_pattern(component.string("pad_token"));
+  const std::shared_ptr<Pattern> delimiter = literal_pattern(component.string("word_delimiter_token"));
+  const bool cleanup = component.boolean("cleanup", true);
+  return from_function([=](Tokens tokens) {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    Tokens out;
+    for (const std::string& token : tokens) {
+      std::string text = replace_all(*pad, std::string_view(token), "");
+      if (cleanup) text = replace_all(*delimiter, std::string_view(cleaned_up(std::move(text))), " ");
+      if (!text.empty()) out.push_back(std::move(text));
+    }
+    return out;
+  });
+}
+
+constexpr std::array<ComponentType<DecoderPtr>, 10> kTypes = {{
     {"Sequence", make_sequence},
     {"ByteLevel", make_byte_level},
     {"Replace", make_replace},
@@ -151,6 +200,8 @@ constexpr std::array<ComponentType<DecoderPtr>, 8> kTypes = {{
     {"Strip", make_strip},
     {"Metaspace", make_metaspace},
     {"BPEDecoder", make_bpe},
+    {"WordPiece", make_wordpiece},
+    {"CTC", make_ctc},
 }};
 
 DecoderPtr make(const Component& component) { return make_component<DecoderPtr>(component, kTypes); }

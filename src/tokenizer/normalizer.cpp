@@ -5,10 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/bert.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/component.h"
 #include "tokenizer/pattern.h"
+#include "tokenizer/precompiled.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/unicode_changes.h"
 
 namespace hesse {
 namespace {
@@ -17,9 +20,9 @@ using NormalizerPtr = std::unique_ptr<Normalizer>;
 
 class FunctionNormalizer : public Normalizer {
  public:
-  using Function = std::function<std::string(std::string)>;
+  using Function = std::function<Text(Text)>;
   explicit FunctionNormalizer(Function function) : function_(std::move(function)) {}
-  std::string apply(std::string text) const override { return function_(std::move(text)); }
+  Text apply(Text text) const override { return function_(std::move(text)); }
 
  private:
   Function function_;
@@ -32,7 +35,7 @@ NormalizerPtr from_function(FunctionNormalizer::Function function) {
 class SequenceNormalizer : public Normalizer {
  public:
   explicit SequenceNormalizer(std::vector<NormalizerPtr> parts) : parts_(std::move(parts)) {}
-  std::string apply(std::string text) const override {
+  Text apply(Text text) const override {
     for (const auto& part : parts_) text = part->apply(std::move(text));
     return text;
   }
@@ -45,7 +48,7 @@ class ReplaceNormalizer : public Normalizer {
  public:
   ReplaceNormalizer(std::unique_ptr<Pattern> pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string apply(std::string text) const override { return replace_all(*pattern_, text, content_); }
+  Text apply(Text text) const override { return replace_all(*pattern_, text, content_); }
 
  private:
   std::unique_ptr<Pattern> pattern_;
@@ -60,55 +63,71 @@ NormalizerPtr make_sequence(const Component& component) {
   return std::make_unique<SequenceNormalizer>(std::move(parts));
 }
 
+Text normalized(const Text& text, NormalForm form) {
+  if (!text.traced) return Text(normalize_unicode(text.bytes, form), text.leading > 0);
+  Rewriter out(text);
+  out.change(normalization_changes(text.bytes, form));
+  return out.take();
+}
+
 template <NormalForm form>
 NormalizerPtr make_form(const Component&) {
-  return from_function([](const std::string& text) { return normalize_unicode(text, form); });
+  return from_function([](const Text& text) { return normalized(text, form); });
 }
 
-NormalizerPtr make_lowercase(const Component&) {
-  return from_function([](const std::string& text) {
-    std::string out;
-    out.reserve(text.size());
-    for (size_t i = 0; i < text.size();) append_lowercase(out, next_char(text, i));
-    return out;
-  });
+Text lowercased(const Text& text) {
+  Rewriter out(text);
+  std::string lower;
+  for (size_t i = 0; i < text.bytes.size();) {
+    const size_t begin = i;
+    lower.clear();
+    append_lowercase(lower, next_char(text.bytes, i));
+    out.put(lower, begin);
+  }
+  return out.take();
 }
 
-std::string strip(const std::string& text, bool left, bool right) {
+NormalizerPtr make_lowercase(const Component&) { return from_function(lowercased); }
+
+Text strip(const Text& text, bool left, bool right) {
   size_t begin = 0;
-  size_t end = text.size();
+  size_t end = text.bytes.size();
   for (size_t next = 0; left && begin < end; begin = next) {
-    if (!is_whitespace(next_char(text, next))) break;
+    if (!is_whitespace(next_char(text.bytes, next))) break;
   }
   while (right && end > begin) {
-    const size_t last = previous_offset(text, end);
+    const size_t last = previous_offset(text.bytes, end);
     size_t at = last;
-    if (!is_whitespace(next_char(text, at))) break;
+    if (!is_whitespace(next_char(text.bytes, at))) break;
     end = last;
   }
-  return text.substr(begin, end - begin);
+  return text.part({begin, end});
 }
 
 NormalizerPtr make_strip(const Component& component) {
   const bool left = component.boolean("strip_left", false);
   const bool right = component.boolean("strip_right", false);
-  return from_function([=](const std::string& text) { return strip(text, left, right); });
+  return from_function([=](const Text& text) { return strip(text, left, right); });
 }
 
 NormalizerPtr make_strip_accents(const Component&) {
-  return from_function([](const std::string& text) {
-    std::string out;
-    for (size_t i = 0; i < text.size();) {
+  return from_function([](const Text& text) {
+    Rewriter out(text);
+    for (size_t i = 0; i < text.bytes.size();) {
       const size_t begin = i;
-      if (!is_mark(next_char(text, i))) out.append(text, begin, i - begin);
+      if (!is_mark(next_char(text.bytes, i))) out.keep(begin, i);
     }
-    return out;
+    return out.take();
   });
 }
 
 NormalizerPtr make_prepend(const Component& component) {
-  return from_function([prefix = component.string("prepend")](std::string text) {
-    return text.empty() ? std::move(text) : prefix + text;
+  return from_function([prefix = component.string("prepend")](Text text) {
+    if (text.bytes.empty()) return text;
+    Rewriter out(text);
+    out.put(prefix, 0);
+    out.keep(0, text.bytes.size());
+    return out.take();
   });
 }
 
@@ -117,14 +136,39 @@ NormalizerPtr make_replace(const Component& component) {
 }
 
 NormalizerPtr make_byte_level(const Component&) {
-  return from_function([](const std::string& text) {
-    std::string out;
-    append_byte_chars(out, text);
-    return out;
+  return from_function([](const Text& text) {
+    Rewriter out(text);
+    put_byte_chars(out, {0, text.bytes.size()});
+    return out.take();
   });
 }
 
-constexpr std::array<ComponentType<NormalizerPtr>, 11> kTypes = {{
+NormalizerPtr make_nmt(const Component&) { return from_function(nmt_clean); }
+
+NormalizerPtr make_bert(const Component& component) {
+  const bool lowercase = component.boolean("lowercase", true);
+  const bool clean = component.boolean("clean_text", true);
+  const bool space = component.boolean("handle_chinese_chars", true);
+  const bool strip_accents = component.boolean("strip_accents", lowercase);
+  return from_function([=](Text text) {
+    if (clean) text = bert_clean(text);
+    if (space) text = bert_space_ideographs(text);
+    if (strip_accents) text = without_nonspacing_marks(normalized(text, NormalForm::kNfd));
+    if (lowercase) text = lowercased(text);
+    return text;
+  });
+}
+
+// "longest" is ours: a tokenizer.model is read as one.
+NormalizerPtr make_precompiled(const Component& component) {
+  const std::string where = component.where + ".precompiled_charsmap";
+  const auto map =
+      std::make_shared<CharacterMap>(decode_base64(component.optional_string("precompiled_charsmap"), where), where);
+  const bool longest = component.boolean("longest", false);
+  return from_function([=](const Text& text) { return longest ? map->apply_longest(text) : map->apply(text); });
+}
+
+constexpr std::array<ComponentType<NormalizerPtr>, 14> kTypes = {{
     {"Sequence", make_sequence},
     {"NFC", make_form<NormalForm::kNfc>},
     {"NFD", make_form<NormalForm::kNfd>},
@@ -136,6 +180,9 @@ constexpr std::array<ComponentType<NormalizerPtr>, 11> kTypes = {{
     {"Prepend", make_prepend},
     {"Replace", make_replace},
     {"ByteLevel", make_byte_level},
+    {"Nmt", make_nmt},
+    {"BertNormalizer", make_bert},
+    {"Precompiled", make_precompiled},
 }};
 
 NormalizerPtr make(const Component& component) { return make_component<NormalizerPtr>(component, kTypes); }

@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "io/json.h"
+#include "tokenizer/text.h"
 
 namespace hesse {
 
@@ -12,7 +14,8 @@ namespace hesse {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  virtual std::string apply(std::string text) const = 0;
+  virtual Text apply(Text text) const = 0;
+  std::string apply_to(std::string text) const { return apply(Text(std::move(text), false)).bytes; }
 };
 
 // nullptr when `json` is null: text stays as it is. Error(kBadInput) when a type is unknown or a field is wrong.

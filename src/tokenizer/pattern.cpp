@@ -98,4 +98,18 @@ std::string replace_all(const Pattern& pattern, std::string_view text, std::stri
   return out.append(text.substr(done));
 }
 
+Text replace_all(const Pattern& pattern, const Text& text, std::string_view content) {
+  std::vector<Span> matches;
+  find_all(*pattern.finder(), text.bytes, matches);
+  Rewriter out(text);
+  size_t done = 0;
+  for (const Span& match : matches) {
+    out.keep(done, match.begin);
+    out.insert(content, match.end);
+    done = match.end;
+  }
+  out.keep(done, text.bytes.size());
+  return out.take();
+}
+
 }  // namespace hesse

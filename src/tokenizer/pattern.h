@@ -26,5 +26,6 @@ std::unique_ptr<Pattern> read_pattern(const Component& component);
 
 // `text` with all matches replaced by `content`, literally.
 std::string replace_all(const Pattern& pattern, std::string_view text, std::string_view content);
+Text replace_all(const Pattern& pattern, const Text& text, std::string_view content);
 
 }  // namespace hesse

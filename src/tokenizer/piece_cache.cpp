@@ -34,7 +34,7 @@ uint64_t hash_of(std::string_view word) {
 
 }  // namespace
 
-PieceCache::PieceCache(const BpeModel& model) : model_(model), slots_(kFirstSlots) {}
+PieceCache::PieceCache(const TokenModel& model) : model_(model), slots_(kFirstSlots) {}
 
 void PieceCache::encode(std::string_view piece, std::vector<int32_t>& ids) {
   if (piece.size() <= kMaxWordBytes) return encode_word(piece, ids);

@@ -5,13 +5,13 @@
 #include <string_view>
 #include <vector>
 
-#include "tokenizer/bpe.h"
+#include "tokenizer/model.h"
 
 namespace hesse {
 
 class PieceCache {
  public:
-  explicit PieceCache(const BpeModel& model);
+  explicit PieceCache(const TokenModel& model);
   // Appends what model.encode() would.
   void encode(std::string_view piece, std::vector<int32_t>& ids);
 
@@ -29,7 +29,7 @@ class PieceCache {
   Slot* find(uint64_t hash, std::string_view word);
   void make_room();
 
-  const BpeModel& model_;
+  const TokenModel& model_;
   std::vector<Slot> slots_;  // a power of two, at most half of it in use
   size_t used_ = 0;
   std::vector<char> texts_;

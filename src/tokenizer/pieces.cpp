@@ -76,8 +76,8 @@ void apply_behavior(const std::vector<Part>& parts, SplitBehavior behavior, std:
 
 }  // namespace
 
-Pieces::Pieces(std::string whole, bool starts_input) : text(std::move(whole)), first_starts_input(starts_input) {
-  if (!text.empty()) spans.push_back({0, text.size()});
+Pieces::Pieces(Text whole) : text(std::move(whole)), first_starts_input(text.leading > 0) {
+  if (!text.bytes.empty()) spans.push_back({0, text.bytes.size()});
 }
 
 void find_all(Finder& finder, std::string_view text, std::vector<Span>& matches) {

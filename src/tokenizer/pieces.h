@@ -4,25 +4,23 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "tokenizer/text.h"
 
 namespace hesse {
 
-struct Span {
-  size_t begin = 0;  // bytes, [begin, end)
-  size_t end = 0;
-  bool operator==(const Span&) const = default;
-};
-
 // Never holds an empty piece. What lies between two spans was removed.
 struct Pieces {
-  std::string text;
+  Text text;
   std::vector<Span> spans;          // ascending, not overlapping
   bool first_starts_input = false;  // spans[0] begins where the whole input begins
 
-  Pieces(std::string whole, bool starts_input);
+  explicit Pieces(Text whole);
+  Pieces(std::string whole, bool starts_input) : Pieces(Text(std::move(whole), starts_input)) {}
   std::string_view view(const Span& span) const {
-    return std::string_view(text).substr(span.begin, span.end - span.begin);
+    return std::string_view(text.bytes).substr(span.begin, span.end - span.begin);
   }
 };
 

@@ -1,9 +1,11 @@
 #include "tokenizer/postprocessor.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "tokenizer/component.h"
+#include "tokenizer/unicode.h"
 
 namespace hesse {
 namespace {
@@ -17,13 +19,10 @@ class Template : public PostProcessor {
   void add_ids(std::vector<int32_t> ids) { parts_.push_back({false, std::move(ids)}); }
 
   std::vector<int32_t> apply(std::vector<int32_t> ids) const override {
-    std::vector<int32_t> out;
-    out.reserve(ids.size() + parts_.size());
-    for (const Part& part : parts_) {
-      const std::vector<int32_t>& more = part.is_text ? ids : part.ids;
-      out.insert(out.end(), more.begin(), more.end());
-    }
-    return out;
+    return around(ids, [](int32_t id) { return id; });
+  }
+  std::vector<PlacedToken> apply(std::vector<PlacedToken> tokens) const override {
+    return around(tokens, [](int32_t id) { return PlacedToken{id, {}}; });
   }
 
  private:
@@ -31,17 +30,76 @@ class Template : public PostProcessor {
     bool is_text = false;
     std::vector<int32_t> ids;
   };
+
+  template <class Token, class Make>
+  std::vector<Token> around(const std::vector<Token>& text, Make make) const {
+    std::vector<Token> out;
+    out.reserve(text.size() + parts_.size());
+    for (const Part& part : parts_) {
+      if (part.is_text) out.insert(out.end(), text.begin(), text.end());
+      for (const int32_t id : part.ids) out.push_back(make(id));
+    }
+    return out;
+  }
+
   std::vector<Part> parts_;
+};
+
+bool is_space(char32_t c) { return c == 0x120 || is_whitespace(c); }  // U+0120 is the space of byte-level alphabets
+
+// Takes the white space at the ends of its tokens out of their places, but for the space that was put in front.
+class TrimPlaces : public PostProcessor {
+ public:
+  explicit TrimPlaces(bool prefix_space) : prefix_space_(prefix_space) {}
+  std::vector<int32_t> apply(std::vector<int32_t> ids) const override { return ids; }
+  std::vector<PlacedToken> apply(std::vector<PlacedToken> tokens) const override { return tokens; }
+  void trim(std::vector<PlacedToken>& tokens, const TokenContent& content) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const std::string text = content(tokens[i].id);
+      Span& chars = tokens[i].chars;
+      const bool first = i == 0 || chars.begin == 0;
+      size_t leading = leading_spaces(text);
+      if (leading == 1 && first && prefix_space_) leading = 0;  // of several, none was put in front
+      chars.begin = std::min(chars.begin + leading, chars.end);
+      const size_t trailing = trailing_spaces(text);
+      if (chars.end >= trailing) chars.end = std::max(chars.end - trailing, chars.begin);
+    }
+  }
+
+ private:
+  static size_t leading_spaces(std::string_view text) {
+    size_t count = 0;
+    for (size_t i = 0; i < text.size() && is_space(next_char(text, i));) ++count;
+    return count;
+  }
+  static size_t trailing_spaces(std::string_view text) {
+    size_t count = 0;
+    while (!text.empty()) {
+      const size_t last = previous_offset(text, text.size());
+      size_t at = last;
+      if (!is_space(next_char(text, at))) break;
+      text = text.substr(0, last);
+      ++count;
+    }
+    return count;
+  }
+
+  bool prefix_space_;
 };
 
 class Sequence : public PostProcessor {
  public:
   explicit Sequence(std::vector<PostProcessorPtr> parts) : parts_(std::move(parts)) {}
   std::vector<int32_t> apply(std::vector<int32_t> ids) const override {
-    for (const auto& part : parts_) {
-      if (part != nullptr) ids = part->apply(std::move(ids));
-    }
+    for (const auto& part : parts_) ids = part->apply(std::move(ids));
     return ids;
+  }
+  std::vector<PlacedToken> apply(std::vector<PlacedToken> tokens) const override {
+    for (const auto& part : parts_) tokens = part->apply(std::move(tokens));
+    return tokens;
+  }
+  void trim(std::vector<PlacedToken>& tokens, const TokenContent& content) const override {
+    for (const auto& part : parts_) part->trim(tokens, content);
   }
 
  private:
@@ -110,8 +168,17 @@ class Reader {
     return std::make_unique<Sequence>(std::move(parts));
   }
 
-  // Changes offsets only, and we have none.
-  PostProcessorPtr make_byte_level(const Component&) const { return nullptr; }
+  PostProcessorPtr make_trim(const Component& component) const {
+    if (!component.boolean("trim_offsets", true)) return std::make_unique<Sequence>(std::vector<PostProcessorPtr>());
+    return std::make_unique<TrimPlaces>(component.boolean("add_prefix_space", true));
+  }
+
+  PostProcessorPtr make_roberta(const Component& component) const {
+    std::vector<PostProcessorPtr> parts;
+    parts.push_back(make_trim(component));
+    parts.push_back(make_bert(component));
+    return std::make_unique<Sequence>(std::move(parts));
+  }
 
   const IdCheck& known_;
 };
@@ -119,9 +186,9 @@ class Reader {
 PostProcessorPtr Reader::read(const Component& component) const {
   constexpr std::array<Type, 5> kTypes = {{
       {"TemplateProcessing", &Reader::make_template},
-      {"ByteLevel", &Reader::make_byte_level},
+      {"ByteLevel", &Reader::make_trim},
       {"Sequence", &Reader::make_sequence},
-      {"RobertaProcessing", &Reader::make_bert},
+      {"RobertaProcessing", &Reader::make_roberta},
       {"BertProcessing", &Reader::make_bert},
   }};
   const std::string& type = component.string("type");

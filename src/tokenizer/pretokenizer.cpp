@@ -1,5 +1,6 @@
 #include "tokenizer/pretokenizer.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/component.h"
 #include "tokenizer/pattern.h"
+#include "tokenizer/scripts.h"
 #include "tokenizer/unicode.h"
 
 namespace hesse {
@@ -16,18 +18,21 @@ using PreTokenizerPtr = std::unique_ptr<PreTokenizer>;
 
 constexpr std::string_view kGpt2Regex = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// Rewrites every piece: `append(out, piece text, whether it begins where the input begins)`.
+// Rewrites every piece: `append(Rewriter, span of the piece, whether it begins where the input begins)`.
 template <class Append>
 void rewrite(Pieces& pieces, Append append) {
-  std::string text;
-  text.reserve(pieces.text.size() + pieces.text.size() / 8);
+  Rewriter out(pieces.text);
   for (size_t i = 0; i < pieces.spans.size(); ++i) {
     Span& span = pieces.spans[i];
-    const size_t begin = text.size();
-    append(text, pieces.view(span), i == 0 && pieces.first_starts_input);
-    span = {begin, text.size()};
+    const size_t begin = out.size();
+    append(out, span, i == 0 && pieces.first_starts_input);
+    span = {begin, out.size()};
   }
-  pieces.text = std::move(text);
+  pieces.text = out.take();
+}
+
+std::string_view view(const Rewriter& out, const Span& span) {
+  return std::string_view(out.old().bytes).substr(span.begin, span.end - span.begin);
 }
 
 class Sequence : public PreTokenizer {
@@ -59,13 +64,13 @@ class ByteLevel : public PreTokenizer {
       : add_prefix_space_(add_prefix_space), words_(std::move(words)) {}
   void apply(Pieces& pieces) const override {
     if (add_prefix_space_) {
-      rewrite(pieces, [](std::string& out, std::string_view piece, bool) {
-        if (!piece.starts_with(' ')) out += ' ';
-        out += piece;
+      rewrite(pieces, [](Rewriter& out, const Span& piece, bool) {
+        if (!view(out, piece).starts_with(' ')) out.put(" ", piece.begin);
+        out.keep(piece.begin, piece.end);
       });
     }
     if (words_ != nullptr) split_pieces(pieces, *words_->finder(), SplitBehavior::kIsolated, false);
-    rewrite(pieces, [](std::string& out, std::string_view piece, bool) { append_byte_chars(out, piece); });
+    rewrite(pieces, [](Rewriter& out, const Span& piece, bool) { put_byte_chars(out, piece); });
   }
 
  private:
@@ -80,10 +85,16 @@ class Metaspace : public PreTokenizer {
   Metaspace(std::string replacement, PrependScheme scheme, bool split)
       : replacement_(std::move(replacement)), scheme_(scheme), mark_(split ? literal_pattern(replacement_) : nullptr) {}
   void apply(Pieces& pieces) const override {
-    rewrite(pieces, [this](std::string& out, std::string_view piece, bool starts_input) {
+    rewrite(pieces, [this](Rewriter& out, const Span& span, bool starts_input) {
+      const std::string_view piece = view(out, span);
       const bool wanted = scheme_ == PrependScheme::kAlways || (scheme_ == PrependScheme::kFirst && starts_input);
-      if (wanted && !piece.starts_with(' ') && !piece.starts_with(replacement_)) out += replacement_;
-      for (const char c : piece) c == ' ' ? out += replacement_ : out += c;
+      if (wanted && !piece.starts_with(' ') && !piece.starts_with(replacement_)) out.put(replacement_, span.begin);
+      for (size_t at = 0; at < piece.size();) {
+        const size_t space = std::min(piece.find(' ', at), piece.size());
+        out.keep(span.begin + at, span.begin + space);
+        if (space < piece.size()) out.put(replacement_, span.begin + space);
+        at = space + 1;
+      }
     });
     if (mark_ != nullptr) split_pieces(pieces, *mark_->finder(), SplitBehavior::kMergedWithNext, false);
   }
@@ -92,6 +103,57 @@ class Metaspace : public PreTokenizer {
   std::string replacement_;
   PrependScheme scheme_;
   std::unique_ptr<Pattern> mark_;
+};
+
+// Cuts every piece at the places that `cut(text of the piece, spans in it)` names.
+template <class Cut>
+void cut_pieces(Pieces& pieces, Cut cut) {
+  std::vector<Span> result;
+  std::vector<Span> parts;
+  for (const Span& piece : pieces.spans) {
+    parts.clear();
+    cut(pieces.view(piece), parts);
+    for (const Span& part : parts) result.push_back({piece.begin + part.begin, piece.begin + part.end});
+  }
+  pieces.first_starts_input &= !result.empty() && result[0].begin == pieces.spans[0].begin;
+  pieces.spans = std::move(result);
+}
+
+class FixedLength : public PreTokenizer {
+ public:
+  explicit FixedLength(int64_t length) : length_(length) {}
+  void apply(Pieces& pieces) const override {
+    cut_pieces(pieces, [this](std::string_view text, std::vector<Span>& parts) {
+      for (size_t end = 0; end < text.size();) {
+        const size_t begin = end;
+        for (int64_t i = 0; i < length_ && end < text.size(); ++i) (void)next_char(text, end);
+        parts.push_back({begin, end});
+      }
+    });
+  }
+
+ private:
+  int64_t length_;  // characters
+};
+
+// Cuts where the script changes. A space belongs to what is before it, and is lost at the beginning of a piece.
+class UnicodeScripts : public PreTokenizer {
+ public:
+  void apply(Pieces& pieces) const override {
+    cut_pieces(pieces, [](std::string_view text, std::vector<Span>& parts) {
+      int last = kAnyScript;
+      bool started = false;
+      for (size_t end = 0; end < text.size();) {
+        const size_t begin = end;
+        const int script = script_of(next_char(text, end));
+        const bool cuts = script != kAnyScript && (!started || (last != kAnyScript && last != script));
+        if (cuts) parts.push_back({begin, begin});
+        if (script != kAnyScript) last = script;
+        started = started || cuts;
+        if (!parts.empty()) parts.back().end = end;
+      }
+    });
+  }
 };
 
 PreTokenizerPtr make(const Component& component);
@@ -167,7 +229,27 @@ PreTokenizerPtr make_whitespace_split(const Component&) {
   return std::make_unique<Split>(char_pattern(is_whitespace), SplitBehavior::kRemoved, false);
 }
 
-constexpr std::array<ComponentType<PreTokenizerPtr>, 8> kTypes = {{
+PreTokenizerPtr make_char_delimiter(const Component& component) {
+  return std::make_unique<Split>(literal_pattern(component.string("delimiter")), SplitBehavior::kRemoved, false);
+}
+
+PreTokenizerPtr make_bert(const Component&) {
+  std::vector<PreTokenizerPtr> parts;
+  parts.push_back(std::make_unique<Split>(char_pattern(is_whitespace), SplitBehavior::kRemoved, false));
+  parts.push_back(std::make_unique<Split>(char_pattern(is_punctuation), SplitBehavior::kIsolated, false));
+  return std::make_unique<Sequence>(std::move(parts));
+}
+
+PreTokenizerPtr make_fixed_length(const Component& component) {
+  const Json* value = component.json.find("length");
+  const int64_t length = value == nullptr ? 5 : value->as_int(component.where + ".length");
+  if (length < 1) component.refuse(fmt::format("the length is {}; it must be at least 1", length));
+  return std::make_unique<FixedLength>(length);
+}
+
+PreTokenizerPtr make_scripts(const Component&) { return std::make_unique<UnicodeScripts>(); }
+
+constexpr std::array<ComponentType<PreTokenizerPtr>, 12> kTypes = {{
     {"Sequence", make_sequence},
     {"Split", make_split},
     {"ByteLevel", make_byte_level},
@@ -176,6 +258,10 @@ constexpr std::array<ComponentType<PreTokenizerPtr>, 8> kTypes = {{
     {"Punctuation", make_punctuation},
     {"Whitespace", make_whitespace},
     {"WhitespaceSplit", make_whitespace_split},
+    {"CharDelimiterSplit", make_char_delimiter},
+    {"BertPreTokenizer", make_bert},
+    {"FixedLength", make_fixed_length},
+    {"UnicodeScripts", make_scripts},
 }};
 
 PreTokenizerPtr make(const Component& component) { return make_component<PreTokenizerPtr>(component, kTypes); }

@@ -6,16 +6,16 @@
 #include <utility>
 
 #include "hesse/error.h"
-#include "io/file.h"
 #include "tokenizer/added_tokens.h"
-#include "tokenizer/bpe.h"
 #include "tokenizer/component.h"
 #include "tokenizer/decoder.h"
+#include "tokenizer/model.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/piece_cache.h"
 #include "tokenizer/postprocessor.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer_config.h"
+#include "tokenizer/tokenizer_files.h"
 #include "tokenizer/unicode.h"
 
 namespace hesse {
@@ -28,20 +28,31 @@ const Json& member(const Json& json, std::string_view key) {
   return value == nullptr ? kNull : *value;
 }
 
-const Json& bpe_part(const Json& tokenizer, const std::string& where) {
-  const Component model{Component{tokenizer, where}.required("model"), where + ": model"};
-  // Files of before 2020 have no type; theirs is BPE when there are merges.
-  const std::string type = model.optional_string("type");
-  if (type != "BPE" && !(type.empty() && model.json.find("merges") != nullptr)) {
-    model.refuse(fmt::format("the model '{}' is not supported, only BPE is", type));
+// Offsets in characters of the bytes 0 to size of `text`.
+std::vector<size_t> char_offsets(std::string_view text) {
+  std::vector<size_t> offsets(text.size() + 1);
+  size_t count = 0;
+  for (size_t end = 0; end < text.size(); ++count) {
+    const size_t begin = end;
+    (void)next_char(text, end);
+    std::fill(offsets.begin() + static_cast<ptrdiff_t>(begin), offsets.begin() + static_cast<ptrdiff_t>(end), count);
   }
-  return model.json;
+  offsets[text.size()] = count;
+  return offsets;
+}
+
+void refuse_invalid_utf8(std::string_view text) {
+  const size_t offset = first_invalid_utf8(text);
+  if (offset == kNoOffset) return;
+  throw Error(
+      ErrorKind::kBadInput,
+      fmt::format("[tokenizer] text: byte {} of {} is not valid UTF-8; convert the text first", offset, text.size()));
 }
 
 }  // namespace
 
 struct Tokenizer::Impl {
-  std::unique_ptr<BpeModel> model;
+  std::unique_ptr<TokenModel> model;
   std::unique_ptr<Normalizer> normalizer;
   std::unique_ptr<PreTokenizer> pretokenizer;
   std::unique_ptr<PostProcessor> postprocessor;
@@ -59,7 +70,10 @@ struct Tokenizer::Impl {
   void read_tokens(const Json& tokenizer, const Json& config);
   int32_t id_of(std::string_view content) const;
   const std::string& content_of(int32_t id) const;
-  void encode_text(std::string text, bool starts_input, PieceCache& cache, std::vector<int32_t>& ids) const;
+  // `use_token(id, text, span)` for added tokens, `use_piece(pieces, span)` for what the model gets, in their order.
+  template <class UseToken, class UsePiece>
+  void cut(Text text, UseToken use_token, UsePiece use_piece) const;
+  void trace_pieces(std::string_view text, std::vector<ModelToken>& tokens) const;
 };
 
 // An added token that the model does not know gets the next free id. Files agree with that; one that does not would
@@ -115,17 +129,43 @@ const std::string& Tokenizer::Impl::content_of(int32_t id) const {
   return token != nullptr ? token->content : model->vocabulary().token(id);
 }
 
-void Tokenizer::Impl::encode_text(std::string text, bool starts_input, PieceCache& cache,
-                                  std::vector<int32_t>& ids) const {
+template <class UseToken, class UsePiece>
+void Tokenizer::Impl::cut(Text text, UseToken use_token, UsePiece use_piece) const {
   if (normalizer != nullptr) text = normalizer->apply(std::move(text));
-  for (const Segment& segment : added.split(text, true)) {
+  for (const Segment& segment : added.split(text.bytes, true)) {
+    const Span span{segment.begin, segment.end};
     if (segment.id >= 0) {
-      ids.push_back(segment.id);
+      use_token(segment.id, text, span);
       continue;
     }
-    Pieces pieces(text.substr(segment.begin, segment.end - segment.begin), starts_input && segment.begin == 0);
+    Pieces pieces(text.part(span));
     if (pretokenizer != nullptr) pretokenizer->apply(pieces);
-    for (const Span& span : pieces.spans) cache.encode(pieces.view(span), ids);
+    for (const Span& piece : pieces.spans) use_piece(pieces, piece);
+  }
+}
+
+// The tokens with their places in bytes of `text`.
+void Tokenizer::Impl::trace_pieces(std::string_view text, std::vector<ModelToken>& tokens) const {
+  for (const Segment& segment : added.split(text, false)) {
+    if (segment.id >= 0) {
+      tokens.push_back({segment.id, {segment.begin, segment.end}});
+      continue;
+    }
+    Text part = Text::traced_from(std::string(text.substr(segment.begin, segment.end - segment.begin)), segment.begin);
+    cut(
+        std::move(part),
+        [&](int32_t id, const Text& all, const Span& span) {
+          tokens.push_back({id, all.origin_of(span)});
+        },
+        [&](const Pieces& pieces, const Span& piece) {
+          const size_t first = tokens.size();
+          model->trace(pieces.view(piece), tokens);
+          for (size_t i = first; i < tokens.size(); ++i) {
+            Span& span = tokens[i].span;
+            span = pieces.text.origin_of(
+                {std::min(piece.begin + span.begin, piece.end), std::min(piece.begin + span.end, piece.end)});
+          }
+        });
   }
 }
 
@@ -135,26 +175,15 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::from_directory(const std::filesystem::path& directory) {
-  const auto path = directory / "tokenizer.json";
-  const Json tokenizer = Json::parse(read_text_file(path), path.string());
-  Json config;
-  if (const auto file = directory / "tokenizer_config.json"; std::filesystem::exists(file)) {
-    config = Json::parse(read_text_file(file), file.string());
-  }
-  // Old checkpoints keep the special tokens in a file of their own.
-  const auto legacy = directory / "special_tokens_map.json";
-  if (config.is_object() && config.find("added_tokens_decoder") == nullptr && std::filesystem::exists(legacy)) {
-    const Json map = Json::parse(read_text_file(legacy), legacy.string());
-    for (const auto& [key, value] : map.as_object(legacy.string())) config.set(key, value);
-  }
-  return from_json(tokenizer, config, path.string());
+  const TokenizerFiles files = read_tokenizer_files(directory);
+  return from_json(files.tokenizer, files.config, files.where);
 }
 
 Tokenizer Tokenizer::from_json(const Json& tokenizer, const Json& tokenizer_config, const std::string& where) {
   auto impl = std::make_unique<Impl>();
   impl->where = where;
   (void)tokenizer.as_object(where);
-  impl->model = std::make_unique<BpeModel>(bpe_part(tokenizer, where), where + ": model");
+  impl->model = read_model({Component{tokenizer, where}.required("model"), where + ": model"});
   impl->normalizer = read_normalizer(member(tokenizer, "normalizer"), where + ": normalizer");
   const Json pretokenizer = with_prefix_space_rule(member(tokenizer, "pre_tokenizer"), tokenizer_config);
   impl->pretokenizer = read_pretokenizer(pretokenizer, where + ": pre_tokenizer");
@@ -173,24 +202,42 @@ Tokenizer Tokenizer::from_json(const Json& tokenizer, const Json& tokenizer_conf
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
-  if (const size_t offset = first_invalid_utf8(text); offset != kNoOffset) {
-    throw Error(
-        ErrorKind::kBadInput,
-        fmt::format("[tokenizer] text: byte {} of {} is not valid UTF-8; convert the text first", offset, text.size()));
-  }
+  refuse_invalid_utf8(text);
   std::vector<int32_t> ids;
   PieceCache cache(*impl_->model);
   for (const Segment& segment : impl_->added.split(text, false)) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
-    } else {
-      impl_->encode_text(std::string(text.substr(segment.begin, segment.end - segment.begin)), segment.begin == 0,
-                         cache, ids);
+      continue;
     }
+    impl_->cut(
+        Text(std::string(text.substr(segment.begin, segment.end - segment.begin)), segment.begin == 0),
+        [&](int32_t id, const Text&, const Span&) { ids.push_back(id); },
+        [&](const Pieces& pieces, const Span& piece) { cache.encode(pieces.view(piece), ids); });
   }
   if (special == SpecialTokens::kAdd && impl_->postprocessor != nullptr)
     return impl_->postprocessor->apply(std::move(ids));
   return ids;
+}
+
+std::vector<TokenPlace> Tokenizer::trace(std::string_view text, SpecialTokens special) const {
+  refuse_invalid_utf8(text);
+  std::vector<ModelToken> tokens;
+  impl_->trace_pieces(text, tokens);
+  const std::vector<size_t> chars = char_offsets(text);
+  std::vector<PlacedToken> placed;
+  for (const ModelToken& token : tokens) placed.push_back({token.id, {chars[token.span.begin], chars[token.span.end]}});
+  if (impl_->postprocessor != nullptr) {
+    impl_->postprocessor->trim(placed, [this](int32_t id) { return impl_->content_of(id); });
+    if (special == SpecialTokens::kAdd) placed = impl_->postprocessor->apply(std::move(placed));
+  }
+  const auto byte_of = [&](size_t offset) {
+    return static_cast<size_t>(std::lower_bound(chars.begin(), chars.end(), offset) - chars.begin());
+  };
+  std::vector<TokenPlace> places;
+  for (const PlacedToken& token : placed)
+    places.push_back({token.id, {byte_of(token.chars.begin), byte_of(token.chars.end)}, token.chars});
+  return places;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
@@ -225,7 +272,7 @@ bool Tokenizer::adds_bos() const { return bos_id() >= 0 && first_id() == bos_id(
 
 int32_t Tokenizer::first_id() const {
   if (impl_->postprocessor == nullptr) return -1;
-  const std::vector<int32_t> around = impl_->postprocessor->apply({-1});  // -1 stands for any text
+  const std::vector<int32_t> around = impl_->postprocessor->apply(std::vector<int32_t>{-1});  // -1 stands for any text
   return around.empty() ? -1 : around[0];
 }
 

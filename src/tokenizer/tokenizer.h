@@ -11,8 +11,18 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tokenizer/text.h"
 
 namespace hesse {
+
+// A token and the stretch of the text that it stands for, in bytes and in characters (code points; the offsets of the
+// reference). Of what is not in the text, as a BOS that was put in front, both are {0, 0}. Tokens that are parts of one
+// character have the whole of it.
+struct TokenPlace {
+  int32_t id = -1;
+  Span bytes;
+  Span chars;
+};
 
 class Tokenizer {
  public:
@@ -31,6 +41,8 @@ class Tokenizer {
 
   // `text` must be valid UTF-8, else Error(kBadInput) naming the byte offset.
   std::vector<int32_t> encode(std::string_view text, SpecialTokens special) const;
+  // The ids of encode() and where they come from; for people to look at, many times slower.
+  std::vector<TokenPlace> trace(std::string_view text, SpecialTokens special) const;
   // Ids that no token has vanish. An added token is printed as its content; tokenizers 0.23 prints it normalized.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
 

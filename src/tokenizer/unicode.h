@@ -27,6 +27,8 @@ bool is_numeric(char32_t c);                          // Nd, Nl, No
 bool is_punctuation(char32_t c);                      // all 32 of ASCII, and P* as of Unicode 8 elsewhere
 bool is_word(char32_t c);                             // Alphabetic, M, Nd, Pc, Join_Control
 bool is_mark(char32_t c);                             // M*
+bool is_nonspacing_mark(char32_t c);                  // Mn
+bool is_control(char32_t c);                          // Cc, Cf, Cn, Co
 void append_lowercase(std::string& out, char32_t c);  // full mapping without context: no final sigma
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };

@@ -231,6 +231,15 @@ TEST(DataOptions, EachFieldIsChecked) {
   expect_problem(usable, "random-share", [](auto& o) { o.random_share = 2; });
 }
 
+TEST(TokenizeOptions, NeedsAModelAndOneText) {
+  EXPECT_THAT(TokenizeOptions().problems(), ElementsAre(HasSubstr("model is missing"), HasSubstr("text is missing")));
+  TokenizeOptions usable;
+  usable.model = "model";
+  usable.text = "Once";
+  expect_problem(usable, "text", [](auto& o) { o.decode = "1"; });
+  expect_problem(usable, "text", [](auto& o) { o.file = {"text.txt"}; });
+}
+
 TEST(InspectOptions, NeedsAModel) { EXPECT_THAT(InspectOptions().problems(), ElementsAre(HasSubstr("model"))); }
 
 // A field that no visitor shows has no flag and is missing in the record.

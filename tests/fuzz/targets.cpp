@@ -18,6 +18,8 @@
 #include "model/config.h"
 #include "run/unit.h"
 #include "template/chat.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hesse::fuzz {
@@ -56,21 +58,70 @@ void read_config(std::string_view bytes) {
   });
 }
 
-void read_tokenizer(std::string_view bytes) {
-  read_or_refuse([&] {
-    const Tokenizer tokenizer = Tokenizer::from_json(Json::parse(bytes, "tokenizer.json"), Json(), "tokenizer.json");
-    for (const std::string_view text :
-         {"", "the quick  brown fox\n 12345", "\xC3\xA9t\xC3\xA9 \xE4\xBD\xA0\xE5\xA5\xBD <s>"}) {
-      for (const auto special : {Tokenizer::SpecialTokens::kNone, Tokenizer::SpecialTokens::kAdd}) {
-        const std::vector<int32_t> ids = tokenizer.encode(text, special);
-        for (const int32_t id : ids) {
-          if (id < 0 || id >= tokenizer.vocab_size()) broken("ids lie in the vocabulary", std::to_string(id));
-        }
-        if (ids != tokenizer.encode(text, special)) broken("the same text has the same ids", text);
-        (void)tokenizer.decode(ids, false);
-        (void)tokenizer.decode(ids, true);
+// Byte-level BPE with nothing that changes or drops text: it must come back.
+bool promises_round_trip(const Json& json, const Tokenizer& tokenizer) {
+  const auto type_of = [&](const char* part) {
+    const Json* value = json.find(part);
+    const Json* type = value == nullptr ? nullptr : value->find("type");
+    return type != nullptr && type->is_string() ? type->as_string("type") : std::string();
+  };
+  const Json* pre = json.find("pre_tokenizer");
+  const Json* prefix = pre == nullptr ? nullptr : pre->find("add_prefix_space");
+  const Json* added = json.find("added_tokens");
+  const bool plain = json.find_value("normalizer") == nullptr && type_of("pre_tokenizer") == "ByteLevel" &&
+                     type_of("decoder") == "ByteLevel" && prefix != nullptr && prefix->dump() == "false" &&
+                     type_of("model") == "BPE" && (added == nullptr || (added->is_array() && added->dump() == "[]"));
+  const auto undecorated = [&](const char* key) {
+    const Json* value = json.find("model")->find_value(key);
+    return value == nullptr || value->dump() == "\"\"";
+  };
+  if (!plain || !undecorated("continuing_subword_prefix") || !undecorated("end_of_word_suffix")) return false;
+  std::string letter;
+  for (int byte = 0; byte < 256; ++byte) {
+    letter.clear();
+    append_byte_char(letter, static_cast<unsigned char>(byte));
+    if (tokenizer.token_id(letter) < 0) return false;
+  }
+  return true;
+}
+
+void check_places(const std::vector<TokenPlace>& places, const std::vector<int32_t>& ids, std::string_view text) {
+  if (places.size() != ids.size()) broken("every id has its place", text);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const TokenPlace& place = places[i];
+    if (place.id != ids[i]) broken("places are of the ids of encode", text);
+    if (place.bytes.begin > place.bytes.end || place.bytes.end > text.size()) broken("places lie in the text", text);
+  }
+}
+
+void check_tokenizer(const Json& json, const std::string& where) {
+  const Tokenizer tokenizer = Tokenizer::from_json(json, Json(), where);
+  const bool comes_back = promises_round_trip(json, tokenizer);
+  for (const std::string_view text :
+       {"", "the quick  brown fox\n 12345", "\xC3\xA9t\xC3\xA9 \xE4\xBD\xA0\xE5\xA5\xBD <s>"}) {
+    for (const auto special : {Tokenizer::SpecialTokens::kNone, Tokenizer::SpecialTokens::kAdd}) {
+      const std::vector<int32_t> ids = tokenizer.encode(text, special);
+      for (const int32_t id : ids) {
+        if (id < 0 || id >= tokenizer.vocab_size()) broken("ids lie in the vocabulary", std::to_string(id));
       }
+      if (ids != tokenizer.encode(text, special)) broken("the same text has the same ids", text);
+      check_places(tokenizer.trace(text, special), ids, text);
+      const std::string whole = tokenizer.decode(ids, false);
+      (void)tokenizer.decode(ids, true);
+      const bool plain = special == Tokenizer::SpecialTokens::kNone;
+      if (comes_back && plain && whole != text) broken("what byte-level BPE encodes it decodes", whole);
     }
+  }
+}
+
+void read_tokenizer(std::string_view bytes) {
+  read_or_refuse([&] { check_tokenizer(Json::parse(bytes, "tokenizer.json"), "tokenizer.json"); });
+}
+
+void read_sentencepiece(std::string_view bytes) {
+  read_or_refuse([&] {
+    const SentencePieceModel model = parse_sentencepiece(bytes, "tokenizer.model");
+    check_tokenizer(sentencepiece_as_json(model, "tokenizer.model"), "tokenizer.model");
   });
 }
 
@@ -166,10 +217,15 @@ void read_line(std::string_view bytes) {
 }
 
 constexpr Target kTargets[] = {
-    {"json", read_json},           {"config", read_config},
-    {"tokenizer", read_tokenizer}, {"safetensors", read_safetensors},
-    {"journal", read_any_journal}, {"unit", read_unit},
-    {"template", render_template}, {"jsonl", read_line},
+    {"json", read_json},
+    {"config", read_config},
+    {"tokenizer", read_tokenizer},
+    {"sentencepiece", read_sentencepiece},
+    {"safetensors", read_safetensors},
+    {"journal", read_any_journal},
+    {"unit", read_unit},
+    {"template", render_template},
+    {"jsonl", read_line},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "tokenizer/bpe.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/word_cutter.h"
 

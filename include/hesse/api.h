@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "hesse/error.h"
 #include "hesse/events.h"
@@ -43,6 +44,9 @@ ModelInfo inspect(const InspectOptions& options);
 // Text to ids with their places, or ids to text. Reads the files of the tokenizer only.
 TokenizeResult tokenize(const TokenizeOptions& options);
 
+// What can be run: the rows of the table of families, then the models whose text is one of them.
+std::vector<FamilyInfo> known_families();
+
 // Rates of this machine, in at most 10 seconds or so, and with options.model predicted times.
 BenchResult bench(const BenchOptions& options, Listener& listener);
 
@@ -55,5 +59,6 @@ std::string to_json(const ModelInfo& info);
 std::string to_json(const DataResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
+std::string to_json(const std::vector<FamilyInfo>& families);
 
 }  // namespace hesse

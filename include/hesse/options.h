@@ -11,6 +11,7 @@ namespace hesse {
 
 struct QuantizeOptions {
   std::string model;                      // Hugging Face directory, full precision
+  std::string as = {};                    // family of a model whose model_type is unknown; empty: that of config.json
   std::string output;                     // directory to make
   std::vector<std::string> calibration;   // sources, each with a weight behind a colon or without: docs/DATA.md
   std::string preset = "balanced";        // where the fields marked * came from: see with_preset()
@@ -64,6 +65,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   o.damping;
 }
 {
+  visit("as", o.as, "family of a model_type that is not known: see hesse inspect --families");
   visit("output", o.output, "directory to make; an ordinary Hugging Face checkpoint");
   visit("calib", o.calibration,
         "calibration text: text, JSONL, either as .gz or .zst, directories, or builtin:general, code, chat, "
@@ -131,6 +133,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 
 struct EvalOptions {
   std::string model;              // full-precision or quantized directory
+  std::string as = {};            // family of a model whose model_type is unknown
   std::vector<std::string> text;  // UTF-8 text files, joined
   std::string against;            // reference model, usually the original; empty: none
   int64_t window = 512;           // tokens; windows do not overlap
@@ -147,6 +150,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   o.windows;
 }
 {
+  visit("as", o.as, "family of a model_type that is not known");
   visit("text", o.text, "text to predict, UTF-8; several files are joined");
   visit("against", o.against, "reference model: also print KL divergence and top-1 agreement");
   visit("window", o.window, "tokens a window; windows do not overlap");
@@ -158,6 +162,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 
 struct GenerateOptions {
   std::string model;         // full-precision or quantized directory
+  std::string as = {};       // family of a model whose model_type is unknown
   std::string prompt;        // UTF-8
   bool chat = false;         // the prompt is a message of the user, put into the model's chat template
   std::string system;        // with chat: the system message in front of it; empty: none
@@ -176,6 +181,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   o.prompt;
 }
 {
+  visit("as", o.as, "family of a model_type that is not known");
   visit("prompt", o.prompt, "text to go on from");
   visit("chat", o.chat, "the prompt is a message of the user: put it into the model's chat template");
   visit("system", o.system, "with --chat: the system message in front of it");
@@ -217,9 +223,20 @@ void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove
 
 struct InspectOptions {
   std::string model;
+  std::string as = {};    // family of a model whose model_type is unknown
+  bool families = false;  // the table of families in place of a model: known_families()
 
   std::vector<std::string> problems() const;
 };
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.families;
+}
+{
+  visit("as", o.as, "family of a model_type that is not known");
+  visit("families", o.families, "what can be run: families, their linears, and which of these share an input");
+}
 
 struct BenchOptions {
   std::string model;         // full-precision directory whose times are predicted; empty: rates only

@@ -159,6 +159,16 @@ struct ModelInfo {
   std::vector<TensorInfo> tensors;
 };
 
+// A row of the table of families.
+struct FamilyInfo {
+  std::string name;
+  std::vector<std::string> model_types;  // of config.json
+  std::vector<std::vector<std::string>>
+      sharing;  // linears of a layer that are quantized; those together read one input
+  std::string notes;
+  std::string tested_with;  // what made the logits that tests compare with
+};
+
 // One product y[rows, out] = x[rows, in] W^T in float32.
 struct ProductRate {
   int64_t rows = 0;

@@ -19,7 +19,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   require_no_problems(options);
   set_threads(options.threads);
   const Stopwatch watch;
-  const OpenModel opened = open_model(options.model);
+  const OpenModel opened = open_model(options.model, options.as);
   const Windows windows = evaluation_windows({options.text.begin(), options.text.end()}, opened.directory,
                                              {.length = options.window, .count = options.windows, .bos = options.bos});
   for (const std::string& note : windows.notes) listener.on_warning(note);
@@ -42,7 +42,7 @@ EvalResult evaluate(const EvalOptions& options, Listener& listener) {
   if (options.against.empty()) {
     sum = likelihood(model, windows, progress);
   } else {
-    const OpenModel other = open_model(options.against);
+    const OpenModel other = open_model(options.against, options.as);
     const Comparison both =
         compare_models(model, Model(other.config, *other.source, windows.length(), compute), windows, progress);
     const double predictions = static_cast<double>(both.model.predictions);

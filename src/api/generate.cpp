@@ -32,7 +32,7 @@ std::set<int32_t> end_ids(const OpenModel& opened, const Tokenizer& tokenizer) {
     for (const Json& id : eos->is_array() ? eos->as_array(where) : one)
       ids.insert(static_cast<int32_t>(id.as_int(where)));
   };
-  take(opened.config_json, "config.json, 'eos_token_id'");
+  take(text_config(opened.config_json), "config.json, 'eos_token_id'");
   const auto path = opened.directory / "generation_config.json";
   if (std::filesystem::exists(path)) {
     take(Json::parse(read_text_file(path), "generation_config.json"), "generation_config.json, 'eos_token_id'");
@@ -67,7 +67,7 @@ GenerateResult generate(const GenerateOptions& options, Listener& listener) {
   require_no_problems(options);
   set_threads(options.threads);
   const Stopwatch watch;
-  const OpenModel opened = open_model(options.model);
+  const OpenModel opened = open_model(options.model, options.as);
   const Tokenizer tokenizer = Tokenizer::from_directory(opened.directory);
   GenerateResult result;
   result.prompt_ids = prompt_ids(options, opened, tokenizer);

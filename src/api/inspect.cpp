@@ -29,7 +29,7 @@ int64_t parameters_beside(const ModelInfo& info) {
 }  // namespace
 
 ModelInfo inspect(const InspectOptions& options) {
-  const OpenModel opened = open_model(options.model);
+  const OpenModel opened = open_model(options.model, options.as);
   const ModelConfig& c = opened.config;
   ModelInfo info;
   info.family = c.family->name;
@@ -43,7 +43,7 @@ ModelInfo inspect(const InspectOptions& options) {
   info.vocab = c.vocab;
   info.max_positions = c.max_positions;
   info.rope = describe_rope(c);
-  info.tied_head = head_module(c, *opened.source) != c.family->head;
+  info.tied_head = head_module(c, *opened.source) != c.own_head();
   const Model model(c, *opened.source, 1);  // checks that every tensor is there with its shape
   const std::vector<StageShape> stages = model_stages(c);
   info.group_sizes = dividing_group_sizes(stages);

@@ -20,8 +20,9 @@ class PackedSource : public CheckpointSource {
         format_(format),
         config_(std::move(quantization_config)) {}
 
-  Shape linear_shape(std::string_view module) const override;
-  ComputeMatrix linear_as(ComputeType type, std::string_view module) const override;
+  Shape linear_shape(std::string_view module, WeightLayout layout = WeightLayout::kOutIn) const override;
+  ComputeMatrix linear_as(ComputeType type, std::string_view module,
+                          WeightLayout layout = WeightLayout::kOutIn) const override;
 
  private:
   const Checkpoint& checkpoint_;
@@ -40,7 +41,7 @@ struct OpenModel {
   std::string format_name() const { return format == nullptr ? "full precision" : std::string(format->name()); }
 };
 
-// Error(kBadInput) for a directory that is no model that Hesse can run.
-OpenModel open_model(const std::filesystem::path& directory);
+// Error(kBadInput) for a directory that is no model that Hesse can run. `as`: the family of an unknown model_type.
+OpenModel open_model(const std::filesystem::path& directory, const std::string& as = {});
 
 }  // namespace hesse

@@ -244,7 +244,7 @@ std::vector<std::string> TokenizeOptions::problems() const {
 
 std::vector<std::string> InspectOptions::problems() const {
   Problems problems;
-  check_model(problems, model);
+  if (!families) check_model(problems, model);
   return problems.take();
 }
 

@@ -33,7 +33,7 @@ fs::path existing_part(fs::path path) {
 
 int64_t element_bytes(const Job& job) {
   const TensorView* embedding = nullptr;
-  if (job.model != nullptr) embedding = job.checkpoint->find(job.model->config().family->embedding);
+  if (job.model != nullptr) embedding = job.checkpoint->find(job.model->config().embedding_module() + ".weight");
   return embedding != nullptr ? dtype_size(embedding->spec.dtype) : 2;
 }
 

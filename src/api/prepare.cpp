@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "api/families.h"
 #include "base/process.h"
 #include "hesse/error.h"
 
@@ -75,7 +76,7 @@ Prepared prepare_config(const QuantizeOptions& options) {
   if (!read) return prepared;
   prepared.findings.attempt(
       {"config.fields", "nothing can be planned without it", "take config.json of the original model"},
-      [&] { prepared.shapes = shapes_of_config(job.config_json, "config.json"); });
+      [&] { prepared.shapes = shapes_of_config(config_as(job.config_json, job.options.as), "config.json"); });
   if (!prepared.shapes) return prepared;
   prepared.findings.add(family_finding(*prepared.shapes));
   job.compute = choose_compute(job.options.compute, job.config_json);

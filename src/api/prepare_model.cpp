@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "api/families.h"
 #include "api/prepare.h"
 #include "hesse/error.h"
 #include "model/tensors.h"
@@ -80,7 +81,10 @@ void check_unused(const Prepared& prepared, const ModelConfig& config, Findings&
   for (const TensorView* tensor : prepared.job.checkpoint->tensors()) {
     const std::string& name = tensor->spec.name;
     if (std::binary_search(known.begin(), known.end(), name)) continue;
-    const bool part = name.ends_with(".bias") || name.ends_with(".weight");
+    // Masks of old files are called "bias" and are no vectors.
+    const bool vector = tensor->spec.shape.size() == 1;
+    const bool mine = !config.is_part || name.starts_with(config.whole_name(""));
+    const bool part = mine && ((name.ends_with(".bias") && vector) || name.ends_with(".weight"));
     (part ? parts : others).push_back(name);
   }
   const auto tell = [&](const std::vector<std::string>& names) {
@@ -92,11 +96,12 @@ void check_unused(const Prepared& prepared, const ModelConfig& config, Findings&
                      "the forward pass leaves them out, and the result keeps them as they are",
                      "compare 'num_hidden_layers', 'attention_bias' and 'mlp_bias' of config.json with the original's");
   }
-  if (!others.empty()) findings.note("weights.unused", tell(others), "buffers that are kept as they are", "");
+  if (!others.empty())
+    findings.note("weights.unused", tell(others), "parts that the text does not need are kept as they are", "");
 }
 
 void check_head(const Prepared& prepared, const ModelConfig& config, Findings& findings) {
-  const std::string head = std::string(config.family->head) + ".weight";
+  const std::string head = config.own_head() + ".weight";
   const bool own = prepared.job.checkpoint->find(head) != nullptr;
   if (!own && !config.tied_head) {
     findings.error(bad_input(fmt::format("[config] config.json: 'tie_word_embeddings' is false, and '{}' is not among "
@@ -148,7 +153,22 @@ bool read_config(Prepared& prepared) {
                    {"config.quantized", "codes are no weights to quantize", "take the model that it was made from"});
     return false;
   }
-  const std::vector<Error> problems = config_problems(job.config_json, "config.json");
+  if (!job.options.as.empty() && !findings.attempt(kConfigFields, [&] { config_as(job.config_json, job.options.as); }))
+    return false;
+  const Json config = config_as(job.config_json, job.options.as);
+  if (is_unknown_type(config) && job.checkpoint != nullptr) {
+    findings.error(unknown_type(config, *job.checkpoint), kConfigFields);
+    return false;
+  }
+  if (!job.options.as.empty()) {
+    findings.warning(
+        "config.family",
+        fmt::format("the model is taken for '{}', although config.json says {}", job.options.as,
+                    job.config_json.find("model_type") ? job.config_json.find("model_type")->dump() : "nothing"),
+        "its tensors have the names and shapes, but its forward pass may be another one",
+        "compare 'hesse eval' of the original with what the authors say of it");
+  }
+  const std::vector<Error> problems = config_problems(config, "config.json");
   for (const Error& problem : problems) findings.error(problem, kConfigFields);
   return problems.empty();
 }
@@ -177,16 +197,19 @@ void check_group_size(Prepared& prepared) {
 void prepare_model(Prepared& prepared) {
   Job& job = prepared.job;
   Findings& findings = prepared.findings;
-  const bool usable = read_config(prepared);
+  std::vector<Error> file_problems;  // told behind those of config.json
   try {
     job.checkpoint = std::make_unique<Checkpoint>(job.model_directory);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kBadInput) throw;
-    for (const Error& problem : Checkpoint::problems(job.model_directory)) findings.error(problem, kFiles);
+    file_problems = Checkpoint::problems(job.model_directory);
   }
+  const bool usable = read_config(prepared);
+  for (const Error& problem : file_problems) findings.error(problem, kFiles);
   if (job.checkpoint == nullptr || !usable) return;
   job.source = std::make_unique<CheckpointSource>(*job.checkpoint);
-  ModelConfig config = parse_model_config(job.config_json, "config.json");
+  ModelConfig config =
+      choose_scheme(parse_model_config(config_as(job.config_json, job.options.as), "config.json"), *job.source);
   job.compute = job.options.calibration.empty() ? ComputeChoice{ComputeType::kF32, "no forward pass"}
                                                 : choose_compute(job.options.compute, job.config_json);
   if (!check_tensors(prepared, config)) return;

@@ -26,7 +26,8 @@ void check_tokens(Prepared& prepared) {
   if (vocab > 0) check_vocabulary(*prepared.tokenizer, vocab, findings);
   const Advice advice = {"tokenizer.ids", "", "correct the field, or take the file from the original model"};
   findings.attempt(advice, [&] {
-    prepared.special_tokens = read_special_tokens(job.model_directory, job.config_json, *prepared.tokenizer);
+    prepared.special_tokens =
+        read_special_tokens(job.model_directory, text_config(job.config_json), *prepared.tokenizer);
     check_special_tokens(prepared.special_tokens, {.vocab = vocab, .bos = prepared.bos}, findings);
   });
 }
@@ -66,7 +67,12 @@ void check_calibration(Prepared& prepared) {
   prepared.findings.attempt({"tokenizer.vocabulary", "the model has no row for that token",
                              "take tokenizer.json and the weights from the same place"},
                             [&] { require_ids_in_vocabulary(*job.windows, config.vocab); });
-  if (options.length > config.max_positions) {
+  if (options.length > config.max_positions && !config.family->position_table.empty()) {
+    prepared.findings.error(
+        Error(ErrorKind::kUsage, fmt::format("[options] length is {}; the model has a table of {} positions",
+                                             options.length, config.max_positions)),
+        {"calibration.length", "there is nothing to add to the tokens beyond", "give a smaller --length"});
+  } else if (options.length > config.max_positions) {
     prepared.findings.warning("calibration.length",
                               fmt::format("windows of {} tokens, but the model was made for {} positions",
                                           options.length, config.max_positions),

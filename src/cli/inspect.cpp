@@ -18,7 +18,9 @@ const Manual kManual = {
     "  hesse inspect Llama-3.2-1B\n"
     "  hesse inspect Llama-3.2-1B --verbose\n"
     "      every tensor as well\n"
-    "  hesse inspect Llama-3.2-1B --json\n",
+    "  hesse inspect Llama-3.2-1B --json\n"
+    "  hesse inspect --families\n"
+    "      the models that can be run\n",
 };
 
 std::string group_sizes(const ModelInfo& info) {
@@ -84,6 +86,21 @@ std::string tensor_table(const ModelInfo& info) {
   return text;
 }
 
+std::string family_table() {
+  std::string text;
+  for (const FamilyInfo& family : known_families()) {
+    text += fmt::format("{}\n", family.name);
+    text += fmt::format("  model_type   {}\n", fmt::join(family.model_types, ", "));
+    std::vector<std::string> groups;
+    for (const std::vector<std::string>& group : family.sharing)
+      groups.push_back(fmt::format("{}", fmt::join(group, " ")));
+    text += fmt::format("  linears      {}\n", wrap(fmt::format("{}", fmt::join(groups, " | ")), 15, 110));
+    text += fmt::format("  notes        {}\n", wrap(family.notes, 15, 110));
+    text += fmt::format("  tested with  {}\n", family.tested_with);
+  }
+  return text + "\nLinears between two bars read the same input and share a Hessian.\n";
+}
+
 }  // namespace
 
 int run_inspect(const Arguments& arguments) {
@@ -91,6 +108,10 @@ int run_inspect(const Arguments& arguments) {
   Manner manner;
   if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
   Console console(manner);
+  if (options.families) {
+    console.output(manner.json ? to_json(known_families()) + '\n' : family_table());
+    return kExitFine;
+  }
   const ModelInfo info = inspect(options);
   if (manner.json) {
     console.output(to_json(info) + '\n');

@@ -50,7 +50,7 @@ void announce(Console& console, const QuantizeOptions& options) {
   if (console.manner().quiet) return;
   ModelInfo info;
   try {
-    info = inspect(InspectOptions{options.model});
+    info = inspect(InspectOptions{.model = options.model, .as = options.as});
   } catch (const Error&) {
     return;  // quantize() knows all that is wrong, not only the first of it
   }

@@ -42,7 +42,7 @@ Decoder::Decoder(const Model& model, int64_t capacity) : model_(model), head_(mo
 }
 
 std::vector<float> Decoder::next_logits(std::span<const int32_t> ids) {
-  Matrix<float> h = model_.embed(ids);
+  Matrix<float> h = model_.embed(ids, {.first = caches_.front().length});
   const int64_t length = static_cast<int64_t>(ids.size());
   for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
     model_.block(layer).forward({.sequences = 1, .length = length, .cache = &caches_[static_cast<size_t>(layer)]},

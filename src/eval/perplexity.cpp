@@ -26,7 +26,7 @@ int64_t group_size(const Model& model, const Windows& windows) {
 Matrix<float> run_layers(const Model& model, Ids ids, const EvalProgress& progress) {
   const int64_t layers = model.config().layers;
   const int64_t together = std::max<int64_t>(1, kBatchRows / ids.cols);
-  Matrix<float> h = model.embed({ids.data, static_cast<size_t>(ids.rows * ids.cols)});
+  Matrix<float> h = model.embed({ids.data, static_cast<size_t>(ids.rows * ids.cols)}, {.length = ids.cols});
   for (int64_t layer = 0; layer < layers; ++layer) {
     progress(static_cast<double>(layer) / static_cast<double>(layers + 1));
     const Block block = model.block(layer);

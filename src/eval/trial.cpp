@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
 
 #include "base/threads.h"
@@ -26,13 +25,21 @@ struct Seen {
   double target = 0;  // its logit
 };
 
-// Adds the logits of the head's rows [first, first + count) to `seen`; row r of x predicts targets[r].
-void add_slice(const Linear& slice, int64_t first, const Matrix<float>& x, const std::vector<int32_t>& targets,
+// Row r of x predicts targets[r].
+struct Predictions {
+  const Matrix<float>& x;
+  const std::vector<int32_t>& targets;
+};
+
+// Adds the logits of the head's rows [first, first + count) to `seen`.
+void add_slice(const ModelConfig& config, const Linear& slice, int64_t first, const Predictions& all,
                std::vector<Seen>& seen) {
   const int64_t count = slice.weight.rows();
-  Matrix<float> logits(x.rows(), count);
-  apply_linear(slice, x.view(), logits.view());
-  parallel_for(x.rows(), [&](int64_t r) {
+  const std::vector<int32_t>& targets = all.targets;
+  Matrix<float> logits(all.x.rows(), count);
+  apply_linear(slice, all.x.view(), logits.view());
+  finish_logits(config, logits.view());
+  parallel_for(logits.rows(), [&](int64_t r) {
     const size_t i = static_cast<size_t>(r);
     seen[i].log_sum = log_add(seen[i].log_sum, log_sum_exp(logits.row(r), count));
     if (targets[i] >= first && targets[i] < first + count) {
@@ -54,20 +61,17 @@ std::vector<double> trial_losses(const Model& model, const WeightSource& source,
     targets.insert(targets.end(), sequence.begin() + 1, sequence.end());
     targets.push_back(-1);
   }
-  Matrix<float> h = model.embed(ids);
+  Matrix<float> h = model.embed(ids, {.length = length});
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     model.block(layer).forward(batch, h.view());
     if (!progress(static_cast<double>(layer + 1) / static_cast<double>(config.layers + 1))) return {};
   }
-  Matrix<float> x(h.rows(), config.hidden);
-  norm_rows(norm_factors(config, source, config.family->final_norm, config.hidden), config.norm_eps, h.view(),
-            x.view());
+  const Matrix<float> x = head_input(config, source, h.view());
   std::vector<Seen> seen(ids.size());
-  const std::string module = head_module(config, source), head = module + ".weight";
+  const std::string module = head_module(config, source);
   for (int64_t first = 0; first < config.vocab; first += kSliceRows) {
-    std::vector<int32_t> rows(static_cast<size_t>(std::min(kSliceRows, config.vocab - first)));
-    std::iota(rows.begin(), rows.end(), static_cast<int32_t>(first));
-    add_slice({head, source.rows(head, rows, config.hidden), {}}, first, x, targets, seen);
+    const Linear slice = head_slice(config, source, first, std::min(kSliceRows, config.vocab - first));
+    add_slice(config, slice, first, {x, targets}, seen);
     source.release(module);
   }
   std::vector<double> losses(sequences.size(), 0.0);

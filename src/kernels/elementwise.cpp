@@ -1,4 +1,4 @@
-// One pass over a row: norm, activation, rotation, sums.
+// One pass over a row: norm, rotation, sums.
 #include <cmath>
 #include <cstdint>
 
@@ -58,46 +58,65 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, int64_
   store_some(hn::Mul(w, hn::Mul(load_some(d, x + i, n - i, 0.0f), inverse)), d, out + i, n - i);
 }
 
-// x / (1 + exp(-t)) for a t of the sign of x, |t| >= |x|. With e = exp(-|t|), which cannot overflow: x / (1 + e) for
-// x >= 0, x e / (1 + e) for x < 0.
-HWY_INLINE VF times_sigmoid(VF x, VF t) {
-  const DF d;
-  const VF one = hn::Set(d, 1.0f);
-  const VF e = exp_of_nonpositive(d, hn::Neg(hn::Abs(t)));
-  const auto negative = hn::Lt(x, hn::Zero(d));
-  // e is 0 below -104: there -128 stands for x, since -inf * 0 is NaN.
-  const VF finite = hn::IfThenElse(hn::Lt(x, hn::Set(d, -128.0f)), hn::Set(d, -128.0f), x);
-  return hn::Div(hn::IfThenElse(negative, hn::Mul(finite, e), x), hn::Add(one, e));
+struct Moments {
+  double mean;
+  double variance;
+};
+
+// In two passes over a row that stays in cache: the sum of squares less that of the mean would cancel.
+Moments moments_of(const float* x, int64_t n) {
+  const DD dd;
+  const DFHalf df;
+  const int64_t lanes = lanes_of(dd);
+  const int64_t whole = n - n % lanes;
+  auto sum = hn::Zero(dd);
+  for (int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, hn::PromoteTo(dd, hn::LoadU(df, x + i)));
+  double mean = hn::GetLane(hn::SumOfLanes(dd, sum));
+  for (int64_t i = whole; i < n; ++i) mean += double{x[i]};
+  mean /= static_cast<double>(n);
+  const auto centre = hn::Set(dd, mean);
+  auto squares = hn::Zero(dd);
+  for (int64_t i = 0; i < whole; i += lanes) {
+    const auto off = hn::Sub(hn::PromoteTo(dd, hn::LoadU(df, x + i)), centre);
+    squares = hn::MulAdd(off, off, squares);
+  }
+  double variance = hn::GetLane(hn::SumOfLanes(dd, squares));
+  for (int64_t i = whole; i < n; ++i) variance += (double{x[i]} - mean) * (double{x[i]} - mean);
+  return {mean, variance / static_cast<double>(n)};
 }
 
-struct Silu {
-  static HWY_INLINE VF of(VF x) { return times_sigmoid(x, x); }
-};
-
-// t = 2 sqrt(2 / pi) (x + 0.044715 x^3), as x (a + b x^2): both terms have one sign, so nothing cancels.
-struct GeluTanh {
-  static HWY_INLINE VF of(VF x) {
-    const DF d;
-    const VF t = hn::MulAdd(hn::Set(d, 0.0713548163f), hn::Mul(x, x), hn::Set(d, 1.59576912f));
-    return times_sigmoid(x, hn::Mul(x, t));
+// x - mean in double: a mean far from 0 would leave nothing of what is left.
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n) {
+  const Moments moments = moments_of(x, n);
+  const double inverse = 1.0 / std::sqrt(moments.variance + eps);
+  const DD dd;
+  const DFHalf df;
+  const int64_t lanes = lanes_of(dd);
+  const auto centre = hn::Set(dd, moments.mean), factor = hn::Set(dd, inverse);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t count = (n - i >= lanes) ? lanes : n - i;
+    const auto load = [&](const float* from) {
+      return hn::PromoteTo(dd, count == lanes ? hn::LoadU(df, from) : load_some(df, from, count, 0.0f));
+    };
+    auto value = hn::Mul(hn::Sub(load(x + i), centre), factor);
+    if (weight != nullptr) value = hn::Mul(value, load(weight + i));
+    if (bias != nullptr) value = hn::Add(value, load(bias + i));
+    const auto rounded = hn::DemoteTo(df, value);
+    if (count == lanes) {
+      hn::StoreU(rounded, df, out + i);
+    } else {
+      store_some(rounded, df, out + i, count);
+    }
   }
-};
+}
 
-template <class Activation>
-HWY_INLINE void activate_and_mul(float* gate, const float* up, int64_t n) {
+void multiply(float* h, const float* x, int64_t n) {
   const DF d;
   const int64_t lanes = lanes_of(d);
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Mul(Activation::of(hn::LoadU(d, gate + i)), hn::LoadU(d, up + i)), d, gate + i);
-  }
-  if (i == n) return;
-  const VF rest = Activation::of(load_some(d, gate + i, n - i, 0.0f));
-  store_some(hn::Mul(rest, load_some(d, up + i, n - i, 0.0f)), d, gate + i, n - i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, h + i), hn::LoadU(d, x + i)), d, h + i);
+  for (; i < n; ++i) h[i] *= x[i];
 }
-
-void silu_mul(float* gate, const float* up, int64_t n) { activate_and_mul<Silu>(gate, up, n); }
-void gelu_tanh_mul(float* gate, const float* up, int64_t n) { activate_and_mul<GeluTanh>(gate, up, n); }
 
 void add(float* h, const float* x, int64_t n) {
   const DF d;
@@ -134,6 +153,23 @@ void rope_half(float* x, const float* cos, const float* sin, int64_t half) {
   store_some(hn::MulAdd(re, s, hn::Mul(im, c)), d, y + i, rest);
 }
 
+void rope_interleaved(float* x, const float* cos, const float* sin, int64_t half) {
+  const DF d;
+  const int64_t lanes = lanes_of(d);
+  int64_t i = 0;
+  for (; i + lanes <= half; i += lanes) {
+    VF re, im;
+    hn::LoadInterleaved2(d, x + 2 * i, re, im);
+    const VF c = hn::LoadU(d, cos + i), s = hn::LoadU(d, sin + i);
+    hn::StoreInterleaved2(hn::NegMulAdd(im, s, hn::Mul(re, c)), hn::MulAdd(re, s, hn::Mul(im, c)), d, x + 2 * i);
+  }
+  for (; i < half; ++i) {
+    const float re = x[2 * i], im = x[2 * i + 1];
+    x[2 * i] = re * cos[i] - im * sin[i];
+    x[2 * i + 1] = im * cos[i] + re * sin[i];
+  }
+}
+
 // As integers, magnitudes order like floats, with infinity and then NaN above all others.
 float max_abs(const float* x, int64_t n) {
   const DF d;
@@ -157,8 +193,9 @@ HWY_AFTER_NAMESPACE();
 namespace hesse {
 
 HWY_EXPORT(rms_norm);
-HWY_EXPORT(silu_mul);
-HWY_EXPORT(gelu_tanh_mul);
+HWY_EXPORT(layer_norm);
+HWY_EXPORT(multiply);
+HWY_EXPORT(rope_interleaved);
 HWY_EXPORT(add);
 HWY_EXPORT(scale);
 HWY_EXPORT(rope_half);
@@ -167,8 +204,13 @@ HWY_EXPORT(max_abs);
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, eps, out, n);
 }
-void silu_mul(float* gate, const float* up, int64_t n) { HWY_DYNAMIC_DISPATCH(silu_mul)(gate, up, n); }
-void gelu_tanh_mul(float* gate, const float* up, int64_t n) { HWY_DYNAMIC_DISPATCH(gelu_tanh_mul)(gate, up, n); }
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n) {
+  HWY_DYNAMIC_DISPATCH(layer_norm)(x, weight, bias, eps, out, n);
+}
+void multiply(float* h, const float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(multiply)(h, x, n); }
+void rope_interleaved(float* x, const float* cos, const float* sin, int64_t half) {
+  HWY_DYNAMIC_DISPATCH(rope_interleaved)(x, cos, sin, half);
+}
 void add(float* h, const float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(add)(h, x, n); }
 void scale(float* x, float factor, int64_t n) { HWY_DYNAMIC_DISPATCH(scale)(x, factor, n); }
 void rope_half(float* x, const float* cos, const float* sin, int64_t half) {

@@ -21,12 +21,30 @@ void f32_to_bf16(const float* in, uint16_t* out, int64_t n);
 // The mean is taken in double: no overflow, and no error that grows with n.
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
 
+// LayerNorm of one row: out = weight * (x - mean) / sqrt(variance + eps) + bias; Ba, Kiros and Hinton 2016. weight and
+// bias may be null: 1 and 0. eps > 0. out may be x. Mean and variance are taken in double.
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n);
+
 // In place: gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)), silu(-inf) = -0.
 void silu_mul(float* gate, const float* up, int64_t n);
 
 // In place: gate[i] = gelu(gate[i]) * up[i] with the tanh form of GELU (Hendrycks and Gimpel 2016):
 // gelu(x) = x / 2 (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3), gelu(-inf) = -0.
 void gelu_tanh_mul(float* gate, const float* up, int64_t n);
+
+// In place: the activation of x[i]. gelu is that by the error function, with an absolute error up to 1e-7 |x|;
+// quick_gelu(x) = x / (1 + exp(-1.702 x)). Each is 0 at -infinity.
+void silu(float* x, int64_t n);
+void gelu_tanh(float* x, int64_t n);
+void gelu(float* x, int64_t n);
+void relu(float* x, int64_t n);
+void quick_gelu(float* x, int64_t n);
+
+// In place: x[i] = cap * tanh(x[i] / cap), cap > 0, with an absolute error up to 2e-7 cap.
+void soft_cap(float* x, float cap, int64_t n);
+
+// In place: h[i] *= x[i].
+void multiply(float* h, const float* x, int64_t n);
 
 // In place: h[i] += x[i].
 void add(float* h, const float* x, int64_t n);
@@ -37,6 +55,9 @@ void scale(float* x, float factor, int64_t n);
 // In place: rotates one head, rotate-half style: the pairs (x[i], x[i + half]) by the angles i < half, whose cosines
 // and sines are given. x has 2 * half elements. Su et al. 2021.
 void rope_half(float* x, const float* cos, const float* sin, int64_t half);
+
+// The same with the pairs (x[2 i], x[2 i + 1]).
+void rope_interleaved(float* x, const float* cos, const float* sin, int64_t half);
 
 // c[m,n] (+)= a[m,k] * b[k,n], row-major with strides ld; for tiles that stay in cache.
 // accumulate 0: c is set and its old values are not read, even for k = 0; else: c is added to.
@@ -66,11 +87,20 @@ void f16_to_f32(const uint16_t* in, float* out, int64_t n);
 void bf16_to_f32(const uint16_t* in, float* out, int64_t n);
 void f32_to_bf16(const float* in, uint16_t* out, int64_t n);
 void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n);
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n);
 void silu_mul(float* gate, const float* up, int64_t n);
 void gelu_tanh_mul(float* gate, const float* up, int64_t n);
+void silu(float* x, int64_t n);
+void gelu_tanh(float* x, int64_t n);
+void gelu(float* x, int64_t n);
+void relu(float* x, int64_t n);
+void quick_gelu(float* x, int64_t n);
+void soft_cap(float* x, float cap, int64_t n);
+void multiply(float* h, const float* x, int64_t n);
 void add(float* h, const float* x, int64_t n);
 void scale(float* x, float factor, int64_t n);
 void rope_half(float* x, const float* cos, const float* sin, int64_t half);
+void rope_interleaved(float* x, const float* cos, const float* sin, int64_t half);
 void gemm_tile(const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m, int64_t n,
                int64_t k, int accumulate);
 float softmax_tile(float* s, int64_t n, float* max, float* sum);

@@ -17,6 +17,12 @@ float max_of(const float* s, int64_t n, float start) {
   return max;
 }
 
+// x / (1 + exp(-t)), and -0 where x is -infinity.
+float times_sigmoid(double x, double t) { return x == -kInfinity ? -0.0f : static_cast<float>(x / (1 + std::exp(-t))); }
+
+constexpr double kTwiceRootOfTwoByPi = 1.5957691216057308;
+constexpr double kRootOfHalf = 0.70710678118654752;
+
 // What is subtracted before exp: the maximum, but 0 when it is -inf, since -inf - -inf is NaN.
 float shift_for(float max) { return (max == -kInfinity) ? 0.0f : max; }
 
@@ -41,6 +47,17 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, int64_
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(weight[i] * (x[i] * inverse));
 }
 
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n) {
+  double mean = 0, squares = 0;
+  for (int64_t i = 0; i < n; ++i) mean += double{x[i]} / static_cast<double>(n);
+  for (int64_t i = 0; i < n; ++i) squares += (x[i] - mean) * (x[i] - mean);
+  const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) {
+    const double value = (weight == nullptr ? 1.0f : weight[i]) * ((x[i] - mean) * inverse);
+    out[i] = static_cast<float>(value + (bias == nullptr ? 0.0f : bias[i]));
+  }
+}
+
 void silu_mul(float* gate, const float* up, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const double x = gate[i];
@@ -50,13 +67,46 @@ void silu_mul(float* gate, const float* up, int64_t n) {
 }
 
 void gelu_tanh_mul(float* gate, const float* up, int64_t n) {
-  constexpr double kTwiceRootOfTwoByPi = 1.5957691216057308;
   for (int64_t i = 0; i < n; ++i) {
     const double x = gate[i];
     const double gelu =
         (gate[i] == -kInfinity) ? -0.0 : x / (1.0 + std::exp(-kTwiceRootOfTwoByPi * (x + 0.044715 * x * x * x)));
     gate[i] = static_cast<float>(gelu * up[i]);
   }
+}
+
+void silu(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = times_sigmoid(x[i], x[i]);
+}
+
+void gelu_tanh(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double v = x[i];
+    x[i] = times_sigmoid(v, kTwiceRootOfTwoByPi * (v + 0.044715 * v * v * v));
+  }
+}
+
+void gelu(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double v = x[i];
+    x[i] = (x[i] == -kInfinity) ? -0.0f : static_cast<float>(v * 0.5 * std::erfc(-v * kRootOfHalf));
+  }
+}
+
+void relu(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = (x[i] > 0 || std::isnan(x[i])) ? x[i] : 0.0f;
+}
+
+void quick_gelu(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = times_sigmoid(x[i], 1.702 * x[i]);
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(cap * std::tanh(double{x[i]} / cap));
+}
+
+void multiply(float* h, const float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) h[i] *= x[i];
 }
 
 void add(float* h, const float* x, int64_t n) {
@@ -72,6 +122,14 @@ void rope_half(float* x, const float* cos, const float* sin, int64_t half) {
     const double re = x[i], im = x[i + half];
     x[i] = static_cast<float>(re * cos[i] - im * sin[i]);
     x[i + half] = static_cast<float>(im * cos[i] + re * sin[i]);
+  }
+}
+
+void rope_interleaved(float* x, const float* cos, const float* sin, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const double re = x[2 * i], im = x[2 * i + 1];
+    x[2 * i] = static_cast<float>(re * cos[i] - im * sin[i]);
+    x[2 * i + 1] = static_cast<float>(im * cos[i] + re * sin[i]);
   }
 }
 

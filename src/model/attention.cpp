@@ -58,9 +58,10 @@ class PackedHeads {
 // One tile of queries of one head against the keys that it may see.
 class QueryTile {
  public:
-  QueryTile(MatrixView<const float> q, const AttentionShape& shape, int64_t first_query)
+  QueryTile(MatrixView<const float> q, const AttentionShape& shape, int64_t first_query, int64_t head)
       : q_(q),
         shape_(shape),
+        key_biases_(shape.key_biases.data == nullptr ? nullptr : shape.key_biases.row(head)),
         first_(first_query),
         sum_(q.rows, shape.head_dim),
         max_(static_cast<size_t>(q.rows), -std::numeric_limits<float>::infinity()),
@@ -76,6 +77,7 @@ class QueryTile {
       const bool summed = tile > first_tile;
       gemm_tile(q_.data, q_.stride, packed.keys(sequence, kv_head, tile), kKeyTile, scores.data(), kKeyTile, q_.rows,
                 count, shape_.head_dim, 0);
+      shape_scores(scores, begin, count);
       for (int64_t row = 0; row < q_.rows; ++row) take_scores(row, begin, count, scores.row(row), summed);
       gemm_tile(scores.data(), kKeyTile, packed.values(sequence, kv_head, tile), shape_.head_dim, sum_.data(),
                 shape_.head_dim, q_.rows, shape_.head_dim, count, summed ? 1 : 0);
@@ -93,6 +95,14 @@ class QueryTile {
     return (shape_.window == 0) ? 0 : std::max<int64_t>(0, last_key(row) + 1 - shape_.window);
   }
 
+  void shape_scores(Matrix<float>& scores, int64_t begin, int64_t count) const {
+    if (shape_.soft_cap == 0 && key_biases_ == nullptr) return;
+    for (int64_t row = 0; row < q_.rows; ++row) {
+      if (shape_.soft_cap != 0) soft_cap(scores.row(row), shape_.soft_cap, count);
+      if (key_biases_ != nullptr) add(scores.row(row), key_biases_ + begin, count);
+    }
+  }
+
   // Scores become weights relative to the maximum so far; what was summed before, if anything, shrinks accordingly.
   void take_scores(int64_t row, int64_t begin, int64_t count, float* scores, bool summed) {
     constexpr float kMasked = -std::numeric_limits<float>::infinity();
@@ -107,6 +117,7 @@ class QueryTile {
 
   MatrixView<const float> q_;
   const AttentionShape& shape_;
+  const float* key_biases_;  // [keys], or null
   int64_t first_;
   Matrix<float> sum_;  // [queries, head_dim] weights times values, not yet divided
   std::vector<float> max_, denominator_;
@@ -128,7 +139,7 @@ void causal_attention(MatrixView<const float> q, MatrixView<const float> k, Matr
     const int64_t rows = std::min(kQueryTile, shape.queries - first);
     const int64_t row = sequence * shape.queries + first;
     const int64_t column = head * shape.head_dim;
-    QueryTile(q.block(row, column, rows, shape.head_dim), shape, first)
+    QueryTile(q.block(row, column, rows, shape.head_dim), shape, first, head)
         .run(packed, sequence, head / share, out.block(row, column, rows, shape.head_dim));
   });
 }

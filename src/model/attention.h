@@ -17,6 +17,8 @@ struct AttentionShape {
   int64_t head_dim = 0;
   float scale = 1;     // of the scores before the softmax
   int64_t window = 0;  // the keys that a query sees at most: the last ones, its own included; 0: all
+  float soft_cap = 0;  // scaled scores become cap * tanh(score / cap); 0: they stay
+  MatrixView<const float> key_biases = {};  // [heads, keys] added to the scores of a key; without data: none
 };
 
 // q, out [sequences * queries, heads * head_dim]; k, v [sequences * keys, kv_heads * head_dim]. out may be q, or

@@ -6,64 +6,28 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "model/config.h"
+#include "model/linear.h"
+#include "model/mlp.h"
+#include "model/norm.h"
 #include "model/rope.h"
+#include "model/self_attention.h"
 #include "model/source.h"
 
 namespace hesse {
 
-struct Linear {
-  std::string name;         // in the file, without ".weight"
-  ComputeMatrix weight;     // [out, in] of the block's compute type
-  std::vector<float> bias;  // [out], or empty
-};
-
-struct LinearShape {
-  std::string name;
-  int64_t out = 0;
-  int64_t in = 0;
-  bool bias = false;
-};
-
-// What the family's row and the config say of one layer, without any weights.
-struct StageShape {
-  std::string_view name;             // "qkv", "o", "gate_up", "down"
-  bool writes_residual = false;      // the output of its one linear is added to the residual stream as it is
-  std::vector<LinearShape> linears;  // all of the same `in`
-  int64_t in() const { return linears.front().in; }
-};
+// The stages of a layer: qkv, o, gate_up, down. Where the MLP reads what attention reads, its linears stand behind
+// those of attention in "qkv" and there is no "gate_up".
 std::vector<StageShape> layer_stages(const ModelConfig& config, int64_t layer);
-
-struct NormShape {
-  std::string name;  // in the file
-  int64_t size = 0;
-};
 std::vector<NormShape> layer_norms(const ModelConfig& config, int64_t layer);
 
-// Keys and values of the tokens so far, of one sequence and one layer.
-struct KvCache {
-  Matrix<float> keys;    // [capacity, kv_heads * head_dim] after RoPE
-  Matrix<float> values;  // likewise
-  int64_t length = 0;    // tokens in use
-};
-
 constexpr int64_t kBatchRows = 2048;  // tokens that go through the linears together, as many whole sequences as fit
-
-// Rows of the activations: `sequences` of `length` tokens one after the other.
-struct Batch {
-  int64_t sequences = 1;
-  int64_t length = 0;
-  KvCache* cache = nullptr;  // with one sequence only: its tokens come before these
-  // finish() raises element i to max |output| of the stage's i-th linear (infinity when one is not finite).
-  std::vector<float>* output_peaks = nullptr;
-  int64_t rows() const { return sequences * length; }
-};
 
 // Weights and inputs x of all linears are of the block's compute type. The residual stream h, and what comes out of a
 // linear, are float32.
@@ -77,12 +41,7 @@ class Block {
   // shape or not finite.
   Block(const ModelConfig& config, const RopeTable& rope, const WeightSource& source, const Place& place);
 
-  struct Stage {
-    std::string_view name;
-    bool writes_residual = false;  // then it has one linear, whose output is added to h without a norm between
-    std::vector<Linear> linears;
-    int64_t in() const { return linears.front().weight.cols(); }
-  };
+  using Stage = hesse::Stage;
   std::vector<Stage>& stages() { return stages_; }
   ComputeType compute() const { return compute_; }
 
@@ -97,32 +56,20 @@ class Block {
   void forward(const Batch& batch, MatrixView<float> h) const;
 
  private:
-  void attend(const Batch& batch, ConstComputeView x, ComputeView out) const;
-  void finish_heads(float* row, int64_t heads, const std::vector<float>& norm, int64_t position) const;
-  void gate_and_up(const Batch& batch, ConstComputeView x, ComputeView out) const;
-  // Linear `index` of stage `stage`.
-  void apply(int64_t stage, size_t index, const Batch& batch, ConstComputeView x, MatrixView<float> y) const;
-  void add_to_residual(int64_t stage, const std::vector<float>& out_norm, const Batch& batch, ConstComputeView x,
-                       MatrixView<float> h) const;
+  void finish_qkv(const Batch& batch, ConstComputeView x, ComputeView next) const;
+  void finish_o(const Batch& batch, ConstComputeView x, MatrixView<float> h, ComputeView next) const;
+  void start_mlp(MatrixView<const float> h, ComputeView next) const;
+  void add_to_residual(const Norm& out_norm, MatrixView<float> y, MatrixView<float> h) const;
+  std::span<const Linear> attention_linears() const { return std::span(stages_[0].linears).first(attention_count_); }
+  std::span<const Linear> mlp_linears() const;
 
   const ModelConfig& config_;
-  const RopeTable& rope_;
   ComputeType compute_;
-  int64_t window_;                                        // of this layer; 0: none
-  std::vector<float> attention_norm_, mlp_norm_;          // [hidden]
-  std::vector<float> attention_out_norm_, mlp_out_norm_;  // [hidden], or empty
-  std::vector<float> q_norm_, k_norm_;                    // [head_dim], or empty
+  Norm attention_norm_, mlp_norm_, attention_out_norm_, mlp_out_norm_;
+  SelfAttention attention_;
+  Mlp mlp_;
   std::vector<Stage> stages_;
+  size_t attention_count_ = 0;  // linears of the first stage that belong to attention
 };
-
-// What the norm `name` multiplies by: its weight and the family's offset.
-std::vector<float> norm_factors(const ModelConfig& config, const WeightSource& source, std::string_view name,
-                                int64_t size);
-
-// Rows of the norm of h in the type of `out`, which may be h itself.
-void norm_rows(const std::vector<float>& factors, float eps, MatrixView<const float> h, ComputeView out);
-
-// y = x W^T + b: x [rows, in] of the weight's type, y [rows, out].
-void apply_linear(const Linear& linear, ConstComputeView x, MatrixView<float> y);
 
 }  // namespace hesse

@@ -3,15 +3,19 @@
 #include <string>
 
 #include "linalg/gemm.h"
+#include "model/config.h"
 
 namespace hesse {
 namespace {
 
 // "bfloat16" of "torch_dtype", or of "dtype" as transformers 5 spells it; "" when the config says nothing.
 std::string stored_type(const Json& config) {
-  for (const char* name : {"dtype", "torch_dtype"}) {
-    const Json* type = config.find_value(name);
-    if (type != nullptr && type->is_string()) return type->as_string("config.json");
+  // The whole before its text: what was saved says it there.
+  for (const Json& json : {config, text_config(config)}) {
+    for (const char* name : {"dtype", "torch_dtype"}) {
+      const Json* type = json.find_value(name);
+      if (type != nullptr && type->is_string()) return type->as_string("config.json");
+    }
   }
   return "";
 }

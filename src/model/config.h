@@ -12,28 +12,36 @@
 
 namespace hesse {
 
-enum class RopeKind { kDefault, kLinear, kLlama3 };
-
 struct RopeConfig {
   RopeKind kind = RopeKind::kDefault;
+  int64_t dim = 0;  // elements of a head that rotate; even
   double theta = 10000;
-  double factor = 1;              // kLinear, kLlama3
-  double low_freq_factor = 1;     // kLlama3
-  double high_freq_factor = 4;    // kLlama3
-  double original_positions = 0;  // kLlama3: original_max_position_embeddings
+  double factor = 1;
+  double low_freq_factor = 1;        // kLlama3
+  double high_freq_factor = 4;       // kLlama3
+  double original_positions = 0;     // kLlama3, kYarn, kLongRope: what the model was first trained on
+  double max_positions = 0;          // kDynamic: beyond this length the rotation changes
+  double attention_factor = 1;       // kYarn, kLongRope: of cosines and sines
+  double beta_fast = 32;             // kYarn: turns within original_positions above which a frequency stays
+  double beta_slow = 1;              // kYarn: below which it is divided by factor
+  bool truncate = true;              // kYarn: the bounds in between are whole numbers
+  std::vector<double> short_factor;  // kLongRope: [dim / 2] for sequences up to original_positions
+  std::vector<double> long_factor;   // kLongRope: [dim / 2] for longer ones
 };
-
-enum class Activation { kSilu, kGeluTanh };
 
 // What differs between the layers of one model.
 struct LayerAttention {
   int64_t window = 0;       // the keys that a query sees at most, its own included; 0: all before it
   bool local_rope = false;  // rotates by ModelConfig::local_rope
+  bool rotates = true;
 };
 
 struct ModelConfig {
   const Family* family = nullptr;
+  std::vector<NameScheme> schemes;  // those that a file may use; the first until choose_scheme() has seen the file
+  bool is_part = false;             // the text of a larger model, whose other tensors are none of its business
   int64_t hidden = 0;
+  int64_t embedding_width = 0;  // differs from hidden where the family has projections
   int64_t intermediate = 0;
   int64_t layers = 0;
   int64_t heads = 0;
@@ -45,17 +53,34 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
+  bool head_bias = false;
+  bool head_norms = false;  // of q and k
   bool tied_head = false;
-  float attention_scale = 0;  // of the scores before the softmax
-  float embedding_scale = 1;  // of the embeddings
+  bool normed_head = false;
+  float attention_scale = 0;    // of the scores before the softmax
+  float attention_softcap = 0;  // scores become cap * tanh(score / cap); 0: none
+  float logit_softcap = 0;      // likewise
+  float embedding_scale = 1;    // of the embeddings
+  float residual_scale = 1;     // of what the halves add to the residual stream
+  float logit_scale = 1;        // of the logits
   Activation activation = Activation::kSilu;
+  AlibiKind alibi = AlibiKind::kNone;
   RopeConfig rope;
   RopeConfig local_rope;                        // of the layers that say so
   std::vector<LayerAttention> layer_attention;  // [layers]
+
+  // Names of modules in the file.
+  std::string whole_name(std::string_view relative) const;
+  std::string embedding_module() const { return whole_name(family->embedding); }
+  std::string own_head() const { return std::string(schemes.front().head); }
+  std::string in_layer(int64_t layer, std::string_view relative) const;
 };
 
 // DIRECTORY/config.json. Error(kBadInput) when there is no such directory or file, or it is no JSON.
 Json read_config_json(const std::filesystem::path& directory);
+
+// What config.json says of the language model: with a part 'text_config', its fields before those of the whole.
+Json text_config(const Json& config);
 
 // Reads both spellings of the RoPE fields (rope_theta with rope_scaling, and rope_parameters). Error(kBadInput)
 // "[config] WHERE: ..." for a missing or impossible field, an unknown model_type, activation or RoPE type.
@@ -64,6 +89,9 @@ ModelConfig parse_model_config(const Json& config, const std::string& where);
 ModelConfig parse_model_config(const Json& config, const Family& family, const std::string& where);
 // Everything that parse_model_config() would refuse, in the order of reading; empty: it would not.
 std::vector<Error> config_problems(const Json& config, const std::string& where);
+
+// The row for a config.json; nullptr when there is none. `as`: in place of its model_type.
+const Family* find_family(const Json& config, const std::string& where, std::string_view as = {});
 
 // "llama3, factor 8, theta 500000", and what the layers with a window do.
 std::string describe_rope(const ModelConfig& config);

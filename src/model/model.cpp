@@ -1,27 +1,53 @@
 #include "model/model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "base/threads.h"
 #include "hesse/error.h"
 #include "kernels/kernels.h"
+#include "model/rows.h"
 #include "model/tensors.h"
 
 namespace hesse {
 namespace {
 
-std::string without_weight(std::string_view name) {
-  constexpr std::string_view kEnd = ".weight";
-  return std::string(name.substr(0, name.size() - kEnd.size()));
+std::vector<int32_t> consecutive(int64_t first, int64_t count) {
+  std::vector<int32_t> rows(static_cast<size_t>(count));
+  std::iota(rows.begin(), rows.end(), static_cast<int32_t>(first));
+  return rows;
+}
+
+Norm final_norm(const ModelConfig& config, const WeightSource& source) {
+  const std::string_view name = config.family->final_norm;
+  return name.empty() ? Norm() : load_norm(config, source, config.whole_name(name), config.hidden);
+}
+
+Linear load_project_out(const ModelConfig& config, const WeightSource& source, ComputeType compute) {
+  if (config.embedding_width == config.hidden) return {};
+  return load_linear(source, {config.whole_name(config.family->project_out), config.embedding_width, config.hidden},
+                     compute);
+}
+
+// Rows of a head of unit rows, as torch.nn.functional.normalize makes them.
+void normalise_rows(MatrixView<float> rows) {
+  for_each_row(rows.rows, [&](int64_t r) {
+    double squares = 0;
+    for (int64_t c = 0; c < rows.cols; ++c) squares += double{rows(r, c)} * rows(r, c);
+    scale(rows.row(r), static_cast<float>(1 / std::max(std::sqrt(squares), 1e-12)), rows.cols);
+  });
 }
 
 }  // namespace
 
 std::string head_module(const ModelConfig& config, const WeightSource& source) {
-  const std::string own(config.family->head);
-  return source.has(own + ".weight") ? own : without_weight(config.family->embedding);
+  const std::string own = config.own_head();
+  return source.has(own + ".weight") ? own : config.embedding_module();
 }
 
 std::vector<StageShape> model_stages(const ModelConfig& config) {
@@ -34,13 +60,13 @@ std::vector<StageShape> model_stages(const ModelConfig& config) {
 }
 
 Model::Model(ModelConfig config, const WeightSource& source, int64_t positions, ComputeType compute)
-    : config_(std::move(config)), source_(source), compute_(compute) {
+    : config_(choose_scheme(std::move(config), source)), source_(source), compute_(compute) {
   const std::vector<TensorProblem> problems = tensor_problems(config_, source);
   if (!problems.empty()) throw Error(ErrorKind::kBadInput, problems.front().text);
-  rope_ = make_rope_table(config_.rope, config_.head_dim, positions);
+  rope_ = make_rope_table(config_.rope, positions);
   const auto& layers = config_.layer_attention;
   if (std::any_of(layers.begin(), layers.end(), [](const LayerAttention& layer) { return layer.local_rope; })) {
-    local_rope_ = make_rope_table(config_.local_rope, config_.head_dim, positions);
+    local_rope_ = make_rope_table(config_.local_rope, positions);
   }
 }
 
@@ -49,12 +75,38 @@ Block Model::block(int64_t layer) const {
   return Block(config_, local ? local_rope_ : rope_, source_, {layer, compute_});
 }
 
-Matrix<float> Model::embed(std::span<const int32_t> ids) const {
-  Matrix<float> h = source_.rows(config_.family->embedding, ids, config_.hidden);
+Matrix<float> Model::embed(std::span<const int32_t> ids, const TokenPlaces& places) const {
+  const Family& family = *config_.family;
+  Matrix<float> h = source_.rows(config_.embedding_module() + ".weight", ids, config_.embedding_width);
+  if (config_.embedding_width != config_.hidden) {
+    const Linear project = load_linear(
+        source_, {config_.whole_name(family.project_in), config_.hidden, config_.embedding_width}, ComputeType::kF32);
+    Matrix<float> wide(h.rows(), config_.hidden);
+    apply_linear(project, h.view(), wide.view());
+    h = std::move(wide);
+  }
   if (config_.embedding_scale != 1) {
     parallel_for(h.rows(), [&](int64_t r) { scale(h.row(r), config_.embedding_scale, h.cols()); });
   }
+  if (!family.position_table.empty()) add_positions(h.view(), places);
+  if (!family.embedding_norm.empty()) {
+    norm_rows(load_norm(config_, source_, config_.whole_name(family.embedding_norm), config_.hidden), h.view(),
+              h.view());
+  }
   return h;
+}
+
+void Model::add_positions(MatrixView<float> h, const TokenPlaces& places) const {
+  const int64_t length = places.length == 0 ? h.rows : places.length;
+  if (places.first + length > config_.max_positions) {
+    throw Error(ErrorKind::kUsage, fmt::format("[model] {} tokens, but the model has a table of {} positions; give "
+                                               "shorter windows or a shorter prompt",
+                                               places.first + length, config_.max_positions));
+  }
+  const Family& family = *config_.family;
+  const Matrix<float> rows = source_.rows(config_.whole_name(family.position_table) + ".weight",
+                                          consecutive(places.first + family.position_offset, length), config_.hidden);
+  for_each_row(h.rows, [&](int64_t r) { add(h.row(r), rows.row(r % length), h.cols); });
 }
 
 void Model::prefetch(int64_t layer) const {
@@ -65,17 +117,58 @@ void Model::prefetch(int64_t layer) const {
 }
 
 Model::Head::Head(const ModelConfig& config, const WeightSource& source, ComputeType compute)
-    : config_(config), norm_(norm_factors(config, source, config.family->final_norm, config.hidden)) {
+    : config_(config), norm_(final_norm(config, source)), project_out_(load_project_out(config, source, compute)) {
   head_.name = head_module(config, source);
-  head_.weight = source.linear_as(compute, head_.name);
+  if (config.normed_head) {
+    Matrix<float> weight = source.linear(head_.name);
+    normalise_rows(weight.view());
+    head_.weight = to_compute_type(compute, std::move(weight));
+  } else {
+    head_.weight = source.linear_as(compute, head_.name);
+  }
+  if (config.head_bias) head_.bias = source.vector(head_.name + ".bias", config.vocab);
 }
 
 Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
-  ComputeMatrix normed(head_.weight.type(), h.rows, h.cols);
-  norm_rows(norm_, config_.norm_eps, h, normed.view());
+  ComputeMatrix x(head_.weight.type(), h.rows, h.cols);
+  norm_rows(norm_, h, x.view());
+  if (!project_out_.name.empty()) {
+    Matrix<float> narrow(h.rows, config_.embedding_width);
+    apply_linear(project_out_, std::as_const(x).view(), narrow.view());
+    x = to_compute_type(head_.weight.type(), std::move(narrow));
+  }
   Matrix<float> logits(h.rows, config_.vocab);
-  apply_linear(head_, normed.view(), logits.view());
+  apply_linear(head_, std::as_const(x).view(), logits.view());
+  finish_logits(config_, logits.view());
   return logits;
+}
+
+Matrix<float> head_input(const ModelConfig& config, const WeightSource& source, MatrixView<const float> h) {
+  Matrix<float> x(h.rows, config.hidden);
+  norm_rows(final_norm(config, source), h, x.view());
+  if (config.embedding_width == config.hidden) return x;
+  Matrix<float> narrow(h.rows, config.embedding_width);
+  apply_linear(load_project_out(config, source, ComputeType::kF32), x.view(), narrow.view());
+  return narrow;
+}
+
+Linear head_slice(const ModelConfig& config, const WeightSource& source, int64_t first, int64_t count) {
+  const std::string module = head_module(config, source);
+  Matrix<float> weight = source.rows(module + ".weight", consecutive(first, count), config.embedding_width);
+  if (config.normed_head) normalise_rows(weight.view());
+  Linear slice{module, std::move(weight), {}};
+  if (!config.head_bias) return slice;
+  const std::vector<float> bias = source.vector(module + ".bias", config.vocab);
+  slice.bias.assign(bias.begin() + first, bias.begin() + first + count);
+  return slice;
+}
+
+void finish_logits(const ModelConfig& config, MatrixView<float> logits) {
+  if (config.logit_scale == 1 && config.logit_softcap == 0) return;
+  for_each_row(logits.rows, [&](int64_t r) {
+    if (config.logit_scale != 1) scale(logits.row(r), config.logit_scale, logits.cols);
+    if (config.logit_softcap != 0) soft_cap(logits.row(r), config.logit_softcap, logits.cols);
+  });
 }
 
 }  // namespace hesse

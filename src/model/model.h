@@ -13,6 +13,12 @@
 
 namespace hesse {
 
+// Which tokens `embed` gets: sequences of `length`, 0: one of all; the first of each stands at `first`.
+struct TokenPlaces {
+  int64_t length = 0;
+  int64_t first = 0;
+};
+
 class Model {
  public:
   // `source` must outlive the model. Checks that every tensor that the config asks for is there with the right shape:
@@ -21,7 +27,7 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   ComputeType compute() const { return compute_; }
-  Matrix<float> embed(std::span<const int32_t> ids) const;  // [ids, hidden]
+  Matrix<float> embed(std::span<const int32_t> ids, const TokenPlaces& places = {}) const;  // [ids, hidden]
   Block block(int64_t layer) const;
   // Says that the weights of `layer` will be read soon (a layer that does not exist is ignored).
   void prefetch(int64_t layer) const;
@@ -35,12 +41,15 @@ class Model {
 
    private:
     const ModelConfig& config_;
-    std::vector<float> norm_;  // [hidden], the offset included
+    Norm norm_;
+    Linear project_out_;  // without a weight where there is none
     Linear head_;
   };
   Head head() const { return Head(config_, source_, compute_); }
 
  private:
+  void add_positions(MatrixView<float> h, const TokenPlaces& places) const;
+
   ModelConfig config_;
   const WeightSource& source_;
   ComputeType compute_;
@@ -50,6 +59,12 @@ class Model {
 
 // Every linear of every layer, in the order of solving.
 std::vector<StageShape> model_stages(const ModelConfig& config);
+
+// The head in slices, for those who have no room for all of it. x [rows, embedding_width] of h [rows, hidden]: what the
+// head multiplies; its rows [first, first + count) as a linear of their own; and what becomes of their outputs.
+Matrix<float> head_input(const ModelConfig& config, const WeightSource& source, MatrixView<const float> h);
+Linear head_slice(const ModelConfig& config, const WeightSource& source, int64_t first, int64_t count);
+void finish_logits(const ModelConfig& config, MatrixView<float> logits);
 
 // The module whose weight is the head's: the embedding when they are tied. A tensor that a file has of its own wins
 // over "tied" (transformers v5), and a missing one falls back to the embedding.

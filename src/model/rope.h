@@ -1,4 +1,4 @@
-// Rotary position embedding: cosines and sines by position (Su et al. 2021), with the scalings that the table knows.
+// Rotary position embedding: cosines and sines by position (Su et al. 2021), with the scalings that configs know.
 #pragma once
 
 #include "base/matrix.h"
@@ -7,12 +7,12 @@
 namespace hesse {
 
 struct RopeTable {
-  Matrix<float> cos;  // [positions, head_dim / 2]
-  Matrix<float> sin;  // [positions, head_dim / 2]
+  Matrix<float> cos;  // [positions, dim / 2]
+  Matrix<float> sin;  // [positions, dim / 2]
 };
 
 // In float32 and in the order of operations of transformers, modeling_rope_utils.py: exponent, power, reciprocal,
-// scaling, angle.
-RopeTable make_rope_table(const RopeConfig& rope, int64_t head_dim, int64_t positions);
+// scaling, angle. `positions` is the length of the texts to be read: dynamic and longrope turn by it.
+RopeTable make_rope_table(const RopeConfig& rope, int64_t positions);
 
 }  // namespace hesse

@@ -48,6 +48,14 @@ void refuse_row(const Checkpoint& checkpoint, std::string_view tensor, const flo
   refuse_value(checkpoint, tensor, {row, column, values[column]});
 }
 
+Matrix<float> transposed(const Matrix<float>& m) {
+  Matrix<float> result(m.cols(), m.rows());
+  parallel_for(result.rows(), [&](int64_t r) {
+    for (int64_t c = 0; c < result.cols(); ++c) result(r, c) = m(c, r);
+  });
+  return result;
+}
+
 }  // namespace
 
 void convert_to_float(const TensorView& view, int64_t first, int64_t count, float* out) {
@@ -93,7 +101,7 @@ void CheckpointSource::refuse_nonfinite(const TensorView& tensor, const BadValue
   refuse_value(checkpoint_, tensor.spec.name, bad);
 }
 
-WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) const {
+WeightSource::Shape CheckpointSource::linear_shape(std::string_view module, WeightLayout layout) const {
   const TensorView* view = checkpoint_.find(fmt::format("{}.weight", module));
   if (view == nullptr) return {};
   if (view->spec.shape.size() != 2) {
@@ -101,10 +109,14 @@ WeightSource::Shape CheckpointSource::linear_shape(std::string_view module) cons
            fmt::format("has shape {}; expected two dimensions", shape_text(view->spec.shape)));
   }
   require_float(checkpoint_, *view);
-  return {view->spec.shape[0], view->spec.shape[1]};
+  const auto& shape = view->spec.shape;
+  return layout == WeightLayout::kOutIn ? Shape{shape[0], shape[1]} : Shape{shape[1], shape[0]};
 }
 
-ComputeMatrix CheckpointSource::linear_as(ComputeType type, std::string_view module) const {
+ComputeMatrix CheckpointSource::linear_as(ComputeType type, std::string_view module, WeightLayout layout) const {
+  if (layout == WeightLayout::kInOut) {
+    return to_compute_type(type, transposed(linear_as(ComputeType::kF32, module).f32()));
+  }
   const Shape shape = linear_shape(module);
   const TensorView& view = checkpoint_.at(fmt::format("{}.weight", module));
   ComputeMatrix weight(type, shape.out, shape.in);

@@ -17,6 +17,9 @@
 
 namespace hesse {
 
+// How the rows of a linear lie in a file of plain weights; a packed one has a form of its own.
+enum class WeightLayout { kOutIn, kInOut };
+
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -26,10 +29,11 @@ class WeightSource {
     int64_t out = 0;
     int64_t in = 0;
   };
-  virtual Shape linear_shape(std::string_view module) const = 0;
+  virtual Shape linear_shape(std::string_view module, WeightLayout layout = WeightLayout::kOutIn) const = 0;
   // The linear, [out, in]; bfloat16 rounds what the file has more precisely. Error(kBadInput) names file, tensor and
   // element when a value is not finite.
-  virtual ComputeMatrix linear_as(ComputeType type, std::string_view module) const = 0;
+  virtual ComputeMatrix linear_as(ComputeType type, std::string_view module,
+                                  WeightLayout layout = WeightLayout::kOutIn) const = 0;
   Matrix<float> linear(std::string_view module) const { return std::move(linear_as(ComputeType::kF32, module).f32()); }
   // A plain tensor of one dimension; its length must be `size`. Error(kBadInput) otherwise.
   virtual std::vector<float> vector(std::string_view name, int64_t size) const = 0;
@@ -61,8 +65,9 @@ class CheckpointSource : public WeightSource {
   void pardon(std::string_view module) { pardoned_.emplace(module); }
   bool is_pardoned(std::string_view module) const { return pardoned_.find(module) != pardoned_.end(); }
 
-  Shape linear_shape(std::string_view module) const override;
-  ComputeMatrix linear_as(ComputeType type, std::string_view module) const override;
+  Shape linear_shape(std::string_view module, WeightLayout layout = WeightLayout::kOutIn) const override;
+  ComputeMatrix linear_as(ComputeType type, std::string_view module,
+                          WeightLayout layout = WeightLayout::kOutIn) const override;
   std::vector<float> vector(std::string_view name, int64_t size) const override;
   bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
   Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const override;

@@ -14,19 +14,15 @@ namespace {
 
 using Kind = TensorProblem::Kind;
 
-std::string without_weight(std::string_view name) {
-  constexpr std::string_view kEnd = ".weight";
-  return std::string(name.substr(0, name.size() - kEnd.size()));
-}
-
 class Comparison {
  public:
   explicit Comparison(const WeightSource& source) : source_(source) {}
 
-  void matrix(const std::string& module, int64_t out, int64_t in) {
-    const std::string name = module + ".weight";
+  void matrix(const LinearShape& linear) {
+    const std::string name = linear.name + ".weight";
+    const int64_t out = linear.out, in = linear.in;
     try {
-      const WeightSource::Shape shape = source_.linear_shape(module);
+      const WeightSource::Shape shape = source_.linear_shape(linear.name, linear.layout);
       if (shape.out == 0) return missing(name);
       if (shape.out == out && shape.in == in) return;
       add(Kind::kShape, name,
@@ -35,6 +31,17 @@ class Comparison {
     } catch (const Error& error) {
       add(Kind::kContent, name, error.what());
     }
+  }
+
+  void norm(const NormShape& shape) {
+    constexpr std::string_view kWeight = ".weight";
+    if (shape.rows == 0) return vector(shape.name, shape.size);
+    matrix({shape.name.substr(0, shape.name.size() - kWeight.size()), shape.rows, shape.size});
+  }
+
+  void linear(const LinearShape& linear) {
+    matrix(linear);
+    if (linear.bias) vector(linear.name + ".bias", linear.out);
   }
 
   void vector(const std::string& name, int64_t size) {
@@ -73,72 +80,116 @@ int64_t layers_of(const ModelConfig& config, const WeightSource& source) {
   return layers;
 }
 
+// What lies before and behind the layers, with `head` as the module of the head.
+std::vector<LinearShape> outer_matrices(const ModelConfig& c, const std::string& head) {
+  const Family& family = *c.family;
+  std::vector<LinearShape> matrices = {{c.embedding_module(), c.vocab, c.embedding_width}};
+  if (head != c.embedding_module()) matrices.push_back({head, c.vocab, c.embedding_width, c.head_bias});
+  if (!family.position_table.empty())
+    matrices.push_back({c.whole_name(family.position_table), c.max_positions + family.position_offset, c.hidden});
+  if (c.embedding_width != c.hidden) {
+    matrices.push_back({c.whole_name(family.project_in), c.hidden, c.embedding_width});
+    matrices.push_back({c.whole_name(family.project_out), c.embedding_width, c.hidden});
+  }
+  return matrices;
+}
+
+std::vector<NormShape> outer_norms(const ModelConfig& c) {
+  std::vector<NormShape> norms;
+  for (const std::string_view name : {c.family->embedding_norm, c.family->final_norm}) {
+    if (name.empty()) continue;
+    for (NormShape& shape : norm_shapes(c, c.whole_name(name), c.hidden)) norms.push_back(std::move(shape));
+  }
+  return norms;
+}
+
+// The size [out] of the linear `name` of layer 0, 0 when it cannot be read or there is none.
+int64_t outputs_of(const ModelConfig& config, const WeightSource& source, std::string_view name) {
+  if (name.empty()) return 0;
+  try {
+    return source.linear_shape(config.in_layer(0, name), layout_of_linears(config)).out;
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
 }  // namespace
 
+ModelConfig choose_scheme(ModelConfig config, const WeightSource& source) {
+  for (const NameScheme& scheme : config.schemes) {
+    if (!source.has(fmt::format("{}{}.weight", scheme.prefix, config.family->embedding))) continue;
+    config.schemes = {scheme};
+    break;
+  }
+  return config;
+}
+
 std::vector<TensorProblem> tensor_problems(const ModelConfig& config, const WeightSource& source) {
-  const Family& family = *config.family;
   Comparison comparison(source);
-  const std::string embedding = without_weight(family.embedding), head = head_module(config, source);
-  comparison.matrix(embedding, config.vocab, config.hidden);
-  if (head != embedding) comparison.matrix(head, config.vocab, config.hidden);
-  comparison.vector(std::string(family.final_norm), config.hidden);
+  for (const LinearShape& matrix : outer_matrices(config, head_module(config, source))) comparison.linear(matrix);
+  for (const NormShape& norm : outer_norms(config)) comparison.norm(norm);
   for (int64_t layer = 0; layer < config.layers && !comparison.full(); ++layer) {
-    for (const NormShape& norm : layer_norms(config, layer)) comparison.vector(norm.name, norm.size);
+    for (const NormShape& norm : layer_norms(config, layer)) comparison.norm(norm);
     for (const StageShape& stage : layer_stages(config, layer)) {
-      for (const LinearShape& linear : stage.linears) {
-        comparison.matrix(linear.name, linear.out, linear.in);
-        if (linear.bias) comparison.vector(linear.name + ".bias", linear.out);
-      }
+      for (const LinearShape& linear : stage.linears) comparison.linear(linear);
     }
   }
   return comparison.take();
 }
 
 std::optional<ConfigMisfit> find_misfit(const ModelConfig& config, const WeightSource& source) {
-  const auto shape_of = [&](const std::string& module) {
-    try {
-      return source.linear_shape(module);
-    } catch (const Error&) {
-      return WeightSource::Shape{};
-    }
-  };
-  const std::vector<StageShape> stages = layer_stages(config, 0);
-  const WeightSource::Shape embedding = shape_of(without_weight(config.family->embedding));
-  const WeightSource::Shape q = shape_of(stages[0].linears[0].name), k = shape_of(stages[0].linears[1].name);
-  const WeightSource::Shape gate = shape_of(stages[2].linears[0].name);
+  const Family& family = *config.family;
+  WeightSource::Shape embedding;
+  try {
+    embedding = source.linear_shape(config.embedding_module());
+  } catch (const Error&) {
+  }
+  const int64_t q = outputs_of(config, source, family.q), k = outputs_of(config, source, family.k);
+  const int64_t wide = outputs_of(config, source, family.gate.empty() ? family.up : family.gate);
   const struct {
-    const char* key;
+    std::string_view key;
     int64_t ModelConfig::*field;
     int64_t fits;
   } candidates[] = {
       {"vocab_size", &ModelConfig::vocab, embedding.out},
-      {"hidden_size", &ModelConfig::hidden, embedding.in},
-      {"intermediate_size", &ModelConfig::intermediate, gate.out},
-      {"head_dim", &ModelConfig::head_dim, q.out / config.heads},
-      {"num_attention_heads", &ModelConfig::heads, q.out / config.head_dim},
-      {"num_key_value_heads", &ModelConfig::kv_heads, k.out / config.head_dim},
-      {"num_hidden_layers", &ModelConfig::layers, layers_of(config, source)},
+      {family.hidden_key.name, &ModelConfig::hidden, embedding.in},
+      {family.intermediate_key.name, &ModelConfig::intermediate, wide},
+      {"head_dim", &ModelConfig::head_dim, q / config.heads},
+      {family.heads_key.name, &ModelConfig::heads, q / config.head_dim},
+      {family.kv_heads_key.name, &ModelConfig::kv_heads, k / config.head_dim},
+      {family.layers_key.name, &ModelConfig::layers, layers_of(config, source)},
   };
   for (const auto& candidate : candidates) {
-    if (candidate.fits < 1 || candidate.fits == config.*candidate.field) continue;
+    if (candidate.key.empty() || candidate.fits < 1 || candidate.fits == config.*candidate.field) continue;
     ModelConfig changed = config;
     changed.*candidate.field = candidate.fits;
-    if (fits(changed, source)) return ConfigMisfit{candidate.key, config.*candidate.field, candidate.fits};
+    if (fits(changed, source)) return ConfigMisfit{std::string(candidate.key), config.*candidate.field, candidate.fits};
   }
   return std::nullopt;
 }
 
+double outer_parameters(const ModelConfig& config) {
+  double count = static_cast<double>(config.head_bias ? config.vocab : 0);
+  for (const NormShape& norm : outer_norms(config)) count += static_cast<double>(norm.size);
+  for (const LinearShape& matrix : outer_matrices(config, config.embedding_module())) {
+    if (matrix.name != config.embedding_module())
+      count += static_cast<double>(matrix.out) * static_cast<double>(matrix.in);
+  }
+  return count;
+}
+
 std::vector<std::string> tensor_names(const ModelConfig& config) {
-  const Family& family = *config.family;
-  std::vector<std::string> names = {std::string(family.embedding), std::string(family.final_norm),
-                                    std::string(family.head) + ".weight"};
+  std::vector<std::string> names;
+  const auto add = [&](const LinearShape& linear) {
+    names.push_back(linear.name + ".weight");
+    if (linear.bias) names.push_back(linear.name + ".bias");
+  };
+  for (const LinearShape& matrix : outer_matrices(config, config.own_head())) add(matrix);
+  for (const NormShape& norm : outer_norms(config)) names.push_back(norm.name);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     for (const NormShape& norm : layer_norms(config, layer)) names.push_back(norm.name);
     for (const StageShape& stage : layer_stages(config, layer)) {
-      for (const LinearShape& linear : stage.linears) {
-        names.push_back(linear.name + ".weight");
-        if (linear.bias) names.push_back(linear.name + ".bias");
-      }
+      for (const LinearShape& linear : stage.linears) add(linear);
     }
   }
   std::sort(names.begin(), names.end());

@@ -11,6 +11,9 @@
 
 namespace hesse {
 
+// The config with the names that the file uses: those of the first scheme whose embedding is there.
+ModelConfig choose_scheme(ModelConfig config, const WeightSource& source);
+
 // A tensor that is not as config.json asks for.
 struct TensorProblem {
   enum class Kind { kMissing, kShape, kContent };  // kContent: dtype, number of dimensions, a value that is not finite
@@ -29,6 +32,9 @@ struct ConfigMisfit {
   int64_t fits = 0;
 };
 std::optional<ConfigMisfit> find_misfit(const ModelConfig& config, const WeightSource& source);
+
+// Elements of the tensors before and behind the layers, without embedding and head.
+double outer_parameters(const ModelConfig& config);
 
 // The names of all tensors that a model of this config reads, sorted. A head of its own is among them.
 std::vector<std::string> tensor_names(const ModelConfig& config);

@@ -12,32 +12,20 @@
 namespace hesse {
 namespace {
 
-enum class Attention { kSplit, kFused, kLatent, kFalcon };
-enum class Mlp { kGated, kFusedGated, kMixtral, kQwenExperts, kDeepseekExperts, kFalcon };
+enum class Attention { kSplit, kLatent };
+enum class Mlp { kMixtral, kQwenExperts, kDeepseekExperts };
 
 // Fields say what holds when config.json is silent.
 struct PlannedFamily {
   std::string_view model_type;
   Attention attention = Attention::kSplit;
-  Mlp mlp = Mlp::kGated;
+  Mlp mlp = Mlp::kMixtral;
   bool qkv_bias = false;
   bool head_norms = false;  // of q and k
-  int64_t norms = 2;        // of the residual stream's width, a layer
   int64_t kv_heads = 0;     // 0: as many as heads
-  int64_t head_dim = 0;     // 0: hidden / heads
-  bool tied_head = false;
 };
 
 const std::vector<PlannedFamily> kPlanned = {
-    {.model_type = "mistral", .kv_heads = 8},
-    {.model_type = "qwen2", .qkv_bias = true},
-    {.model_type = "qwen3", .head_norms = true, .head_dim = 128},
-    {.model_type = "gemma", .head_dim = 256, .tied_head = true},
-    {.model_type = "gemma2", .norms = 4, .kv_heads = 4, .head_dim = 256, .tied_head = true},
-    {.model_type = "granite"},
-    {.model_type = "smollm3", .tied_head = true},
-    {.model_type = "phi3", .attention = Attention::kFused, .mlp = Mlp::kFusedGated},
-    {.model_type = "falcon", .attention = Attention::kFalcon, .mlp = Mlp::kFalcon, .tied_head = true},
     {.model_type = "mixtral", .mlp = Mlp::kMixtral, .kv_heads = 8},
     {.model_type = "qwen2_moe", .mlp = Mlp::kQwenExperts, .qkv_bias = true},
     {.model_type = "qwen3_moe", .mlp = Mlp::kQwenExperts, .head_norms = true, .kv_heads = 4},
@@ -58,21 +46,21 @@ class Planner {
     shapes_.hidden = size("hidden_size");
     shapes_.vocab = size("vocab_size");
     shapes_.heads = size("num_attention_heads");
-    shapes_.head_dim =
-        size("head_dim", family.head_dim > 0 ? family.head_dim : std::max<int64_t>(1, hidden() / heads()));
-    shapes_.kv_heads = kv_heads();
-    shapes_.tied_head = flag("tie_word_embeddings", family.tied_head);
-    shapes_.final_norm = (falcon() ? 2 : 1) * hidden();
+    shapes_.head_dim = size("head_dim", std::max<int64_t>(1, hidden() / heads()));
+    shapes_.kv_heads = size("num_key_value_heads", family.kv_heads > 0 ? family.kv_heads : heads());
+    shapes_.tied_head = flag("tie_word_embeddings", false);
+    shapes_.embedding_width = hidden();
+    shapes_.outer = static_cast<double>(hidden());
   }
 
   ModelShapes run() {
     const int64_t layers = size("num_hidden_layers", 0, kMostLayers);
     for (int64_t l = 0; l < layers; ++l) {
-      prefix_ = fmt::format("{}.{}.", falcon() ? "transformer.h" : "model.layers", l);
+      prefix_ = fmt::format("model.layers.{}.", l);
       layer_ = PlannedLayer{};
       add_attention();
       add_mlp(l);
-      add_other();
+      layer_.other_parameters += 2 * hidden();  // norms
       shapes_.layers.push_back(std::move(layer_));
     }
     return std::move(shapes_);
@@ -100,15 +88,8 @@ class Planner {
     const Json* value = config_.find_value(key);
     return value == nullptr ? missing : value->as_bool(fmt::format("{}, '{}'", where_, key));
   }
-  bool falcon() const { return family_.attention == Attention::kFalcon; }
   int64_t hidden() const { return shapes_.hidden; }
   int64_t heads() const { return shapes_.heads; }
-
-  int64_t kv_heads() const {
-    if (!falcon()) return size("num_key_value_heads", family_.kv_heads > 0 ? family_.kv_heads : heads());
-    if (flag("new_decoder_architecture", false)) return size("num_kv_heads", heads());
-    return flag("multi_query", true) ? 1 : heads();
-  }
 
   LinearShape linear(std::string_view name, int64_t out, int64_t in) const {
     return {prefix_ + std::string(name), out, in};
@@ -120,7 +101,7 @@ class Planner {
     stage.linears = std::move(linears);
     stage.split = split;
     stage.fused = stage.linears.size() > 1;
-    stage.writes_residual = family_.norms == 2 && split == Split::kInputs;
+    stage.writes_residual = split == Split::kInputs;
     layer_.stages.push_back(std::move(stage));
     return layer_.stages.back();
   }
@@ -132,19 +113,10 @@ class Planner {
     layer_.kv_width = kv;
     layer_.other_parameters += family_.head_norms ? 2 * shapes_.head_dim : 0;
     layer_.other_parameters += flag("qkv_bias", family_.qkv_bias) ? q + 2 * kv : 0;
-    if (falcon()) {
-      add("qkv", {linear("self_attention.query_key_value", q + 2 * kv, hidden())}, Split::kOutputs);
-      add("o", {linear("self_attention.dense", hidden(), q)}, Split::kInputs);
-      return;
-    }
-    if (family_.attention == Attention::kFused) {
-      add("qkv", {linear("self_attn.qkv_proj", q + 2 * kv, hidden())}, Split::kOutputs);
-    } else {
-      add("qkv",
-          {linear("self_attn.q_proj", q, hidden()), linear("self_attn.k_proj", kv, hidden()),
-           linear("self_attn.v_proj", kv, hidden())},
-          Split::kOutputs);
-    }
+    add("qkv",
+        {linear("self_attn.q_proj", q, hidden()), linear("self_attn.k_proj", kv, hidden()),
+         linear("self_attn.v_proj", kv, hidden())},
+        Split::kOutputs);
     add("o", {linear("self_attn.o_proj", hidden(), q)}, Split::kInputs);
   }
 
@@ -209,21 +181,8 @@ class Planner {
 
   void add_mlp(int64_t layer) {
     const std::vector<std::string_view> names = {"gate_proj", "up_proj", "down_proj"};
-    switch (family_.mlp) {
-      case Mlp::kGated:
-        return add_gated("mlp", kDense, size("intermediate_size"));
-      case Mlp::kFusedGated:
-        add("gate_up", {linear("mlp.gate_up_proj", 2 * size("intermediate_size"), hidden())}, Split::kOutputs);
-        add("down", {linear("mlp.down_proj", hidden(), size("intermediate_size"))}, Split::kInputs);
-        return;
-      case Mlp::kFalcon:
-        return add_falcon_mlp();
-      case Mlp::kMixtral:
-        return add_experts("block_sparse_moe.experts", {"w1", "w3", "w2"}, size("intermediate_size"));
-      case Mlp::kQwenExperts:
-      case Mlp::kDeepseekExperts:
-        break;
-    }
+    if (family_.mlp == Mlp::kMixtral)
+      return add_experts("block_sparse_moe.experts", {"w1", "w3", "w2"}, size("intermediate_size"));
     if (is_dense(layer)) return add_gated("mlp", kDense, size("intermediate_size"));
     add_experts("mlp.experts", names, size("moe_intermediate_size"));
     add_shared_expert();
@@ -237,26 +196,6 @@ class Planner {
       add_gated("mlp.shared_expert", kShared, size("shared_expert_intermediate_size"));
       layer_.other_parameters += hidden();  // its gate
     }
-  }
-
-  // With one norm in front of both, the MLP reads what attention reads.
-  void add_falcon_mlp() {
-    const int64_t wide = size("ffn_hidden_size", 4 * hidden());
-    const bool new_kind = flag("new_decoder_architecture", false);
-    const bool shared =
-        new_kind ? count("num_ln_in_parallel_attn", 2) == 1 : flag("parallel_attn", true) && !flag("alibi", false);
-    LinearShape up = linear("mlp.dense_h_to_4h", wide, hidden());
-    if (shared) {
-      layer_.stages.front().linears.push_back(std::move(up));
-    } else {
-      add("gate_up", {std::move(up)}, Split::kOutputs);
-    }
-    add("down", {linear("mlp.dense_4h_to_h", hidden(), wide)}, Split::kInputs);
-    layer_.other_parameters += (shared ? 2 : 4) * hidden();
-  }
-
-  void add_other() {
-    if (!falcon()) layer_.other_parameters += family_.norms * hidden();
   }
 
   static constexpr StageNames kDense{"gate_up", "down"}, kShared{"shared_gate_up", "shared_down"};

@@ -238,8 +238,9 @@ class Judge {
   std::vector<Unit> units(const PlannedStage& stage) const {
     std::vector<Unit> units;
     for (const LinearShape& linear : stage.linears) {
-      if (stage.fused && !units.empty()) {
-        units.front().out += linear.out;
+      const bool first = &linear == &stage.linears.front();
+      if (stage.fused && !first && linear.unit == (&linear - 1)->unit) {
+        units.back().out += linear.out;
       } else {
         units.push_back({linear.name, linear.in, linear.in, linear.out, stage.copies > 1, stage.split});
       }

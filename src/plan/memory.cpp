@@ -251,6 +251,9 @@ class Planner {
     if (s_.compute_bytes == 4 && stage.linears.size() > 1) outputs -= real(stage.linears.front().out);
     double scratch = rows * outputs * kFloat;
     if (stage.name == "qkv") scratch += 2 * rows * real(layer_->kv_width) * kFloat;  // keys and values by heads
+    const double q = real(layer_->score_width) / 2;
+    if (stage.name == "qkv" && real(stage.linears.front().out) > q)  // one linear, whose rows are dealt out
+      scratch += rows * (2 * real(layer_->kv_width) + (s_.compute_bytes == 4 ? 0 : q)) * kFloat;
     Buffers after = buffers_;
     if (next != nullptr) after.step(rows_of(*next) * real(next->in()));
     const Buffers before = std::exchange(buffers_, after);

@@ -25,8 +25,8 @@ Moved moved_by_stage(const ModelShapes& model, const PlannedStage& stage, bool p
   Moved moved;
   double outputs = 0;
   for (const LinearShape& linear : stage.linears) outputs += real(linear.out);
-  if (stage.name == "qkv" && stage.linears.size() == 3) {
-    const double kv = real(stage.linears.back().out);
+  if (stage.name == "qkv" && stage.linears.size() >= 3) {
+    const double kv = real(stage.linears[2].out);
     moved = {2 * (out + kv) + 2 * hidden, out + hidden};  // rotation, and the norm in front of the layer
   } else if (stage.name == "o") {
     moved = {5 * hidden, hidden};  // h += y, norm

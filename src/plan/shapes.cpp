@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/tensors.h"
+
 namespace hesse {
 namespace {
 
@@ -13,13 +15,14 @@ PlannedStage planned(StageShape shape) {
   static_cast<StageShape&>(stage) = std::move(shape);
   const bool reads_split = stage.name == "o" || stage.name == "down";
   stage.split = reads_split ? Split::kInputs : Split::kOutputs;
-  stage.fused = stage.linears.size() > 1;
+  const auto one_unit = [](const LinearShape& a, const LinearShape& b) { return a.unit == b.unit; };
+  stage.fused = std::adjacent_find(stage.linears.begin(), stage.linears.end(), one_unit) != stage.linears.end();
   return stage;
 }
 
 int64_t count_other(const ModelConfig& config, int64_t layer, const std::vector<StageShape>& stages) {
   int64_t count = 0;
-  for (const NormShape& norm : layer_norms(config, layer)) count += norm.size;
+  for (const NormShape& norm : layer_norms(config, layer)) count += norm.size * std::max<int64_t>(1, norm.rows);
   for (const StageShape& stage : stages) {
     for (const LinearShape& linear : stage.linears) count += linear.bias ? linear.out : 0;
   }
@@ -36,7 +39,8 @@ ModelShapes::ModelShapes(const ModelConfig& config)
       kv_heads(config.kv_heads),
       head_dim(config.head_dim),
       tied_head(config.tied_head),
-      final_norm(config.hidden) {
+      embedding_width(config.embedding_width),
+      outer(outer_parameters(config)) {
   for (int64_t l = 0; l < config.layers; ++l) {
     std::vector<StageShape> stages = layer_stages(config, l);
     PlannedLayer layer{.stages = {},
@@ -65,9 +69,9 @@ double ModelShapes::linear_weights() const {
 }
 
 double ModelShapes::parameters() const {
-  double other = static_cast<double>(final_norm);
+  double other = outer;
   for (const PlannedLayer& layer : layers) other += static_cast<double>(layer.other_parameters);
-  const double embedding = static_cast<double>(vocab) * static_cast<double>(hidden);
+  const double embedding = static_cast<double>(vocab) * static_cast<double>(embedding_width);
   return linear_weights() + other + embedding * (tied_head ? 1 : 2);
 }
 
@@ -80,9 +84,9 @@ int64_t ModelShapes::widest_in() const {
 }
 
 ModelShapes shapes_of_config(const Json& config, const std::string& where) {
+  if (find_family(config, where) != nullptr) return ModelShapes(parse_model_config(config, where));
   const Json* type = config.find_value("model_type");
   const std::string name = type != nullptr && type->is_string() ? type->as_string(where) : "";
-  if (find_family(name) != nullptr) return ModelShapes(parse_model_config(config, where));
   return shapes_of_planned_family(config, name, where);
 }
 

@@ -45,7 +45,8 @@ struct ModelShapes {
   int64_t head_dim = 0;
   bool tied_head = false;
   std::vector<PlannedLayer> layers;
-  int64_t final_norm = 0;  // parameters
+  int64_t embedding_width = 0;  // hidden, but in few models
+  double outer = 0;             // parameters before and behind the layers besides embedding and head
 
   double linear_weights() const;  // of all linears that are quantized
   double parameters() const;      // a tied head once

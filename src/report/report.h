@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "hesse/events.h"
 #include "hesse/types.h"
@@ -18,6 +19,7 @@ std::string to_json(const ModelInfo& info);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 std::string to_json(const DataResult& result);
+std::string to_json(const std::vector<FamilyInfo>& families);
 
 // Mean over the linears with a measured relative error; -1 when there are none.
 double mean_relative_error(const RunRecord& record);

@@ -43,6 +43,12 @@ Json tokenized_json(const TokenizedText& tokenized) {
                       {"offsets", std::move(offsets)}, {"char_offsets", std::move(char_offsets)}};
 }
 
+Json texts(const std::vector<std::string>& values) {
+  Json out = Json::array();
+  for (const std::string& value : values) out.push_back(text(value));
+  return out;
+}
+
 }  // namespace
 
 std::string to_json(const TokenizeResult& result) {
@@ -51,6 +57,20 @@ std::string to_json(const TokenizeResult& result) {
   const Json root =
       Json::Object{{"schema", "hesse-tokenize/1"}, {"vocabulary", result.vocabulary}, {"texts", std::move(texts)}};
   return root.dump(2);
+}
+
+std::string to_json(const std::vector<FamilyInfo>& families) {
+  Json rows = Json::array();
+  for (const FamilyInfo& family : families) {
+    Json sharing = Json::array();
+    for (const std::vector<std::string>& group : family.sharing) sharing.push_back(texts(group));
+    rows.push_back(Json::Object{{"name", text(family.name)},
+                                {"model_types", texts(family.model_types)},
+                                {"sharing", std::move(sharing)},
+                                {"notes", text(family.notes)},
+                                {"tested_with", text(family.tested_with)}});
+  }
+  return Json(Json::Object{{"schema", "hesse-families/1"}, {"families", std::move(rows)}}).dump(2);
 }
 
 std::string to_json(const EvalResult& result) {

@@ -135,7 +135,8 @@ void Run::embed_tokens(Streams& streams) const {
   Matrix<float>& h = streams.quantized.h;
   h = streams.store.matrix(job_.windows->ids.size(), job_.model->config().hidden);
   for_each_batch(*job_.windows, [&](Batch batch, int64_t first) {
-    const Matrix<float> rows = job_.model->embed({job_.windows->ids.data() + first, static_cast<size_t>(batch.rows())});
+    const Matrix<float> rows = job_.model->embed({job_.windows->ids.data() + first, static_cast<size_t>(batch.rows())},
+                                                 {.length = batch.length});
     std::copy_n(rows.data(), rows.size(), h.row(first));
     streams.store.put_aside(h.view().row_range(first, batch.rows()));
   });

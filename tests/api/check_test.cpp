@@ -74,7 +74,7 @@ TEST(Check, EveryProblemIsTold) {
   const ModelCopy copy("hesse-check-many");
   copy.set("tokenizer.json", "post_processor", "null");
   copy.set_config("hidden_act", "\"relu\"");
-  copy.set_config("rope_parameters", R"({"rope_type": "yarn"})");
+  copy.set_config("rope_parameters", R"({"rope_type": "xpos"})");
   copy.set_config("eos_token_id", "7");
   copy.rewrite([](auto&) {}, kShardBytes);
   fs::resize_file(copy.model() / "model-00001-of-00003.safetensors", 1000);

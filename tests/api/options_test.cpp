@@ -252,10 +252,10 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 38);
-  EXPECT_EQ(count(CheckOptions()), 42);  // those of quantize and its own
-  EXPECT_EQ(count(EvalOptions()), 7);
-  EXPECT_EQ(count(GenerateOptions()), 9);
+  EXPECT_EQ(count(QuantizeOptions()), 39);
+  EXPECT_EQ(count(CheckOptions()), 43);  // those of quantize and its own
+  EXPECT_EQ(count(EvalOptions()), 8);
+  EXPECT_EQ(count(GenerateOptions()), 10);
   EXPECT_EQ(count(BenchOptions()), 7);
   EXPECT_EQ(count(DataOptions()), 9);
 }

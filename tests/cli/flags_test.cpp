@@ -86,6 +86,7 @@ TEST(Flags, EachTypeIsRead) {
 // What the tool echoes is what it would read: spelled options parse back to themselves.
 TEST(Flags, SpellingParsesBack) {
   QuantizeOptions o;
+  o.as = "llama";
   o.output = "O";
   o.calibration = {"a", "b"};
   o.layers = "0-3,8";

@@ -44,6 +44,8 @@ void check_against_plain(const AttentionShape& s, Rng& rng) {
           score += double{q(row, head * s.head_dim + d)} * k(sequence * s.keys + begin + j, kv + d);
         }
         weight[j] = score * s.scale;
+        if (s.soft_cap != 0) weight[j] = s.soft_cap * std::tanh(weight[j] / s.soft_cap);
+        if (s.key_biases.data != nullptr) weight[j] += s.key_biases(head, begin + j);
         max = std::max(max, weight[j]);
       }
       for (double& w : weight) sum += (w = std::exp(w - max));
@@ -89,6 +91,25 @@ TEST(Attention, AWindowHidesEarlierKeys) {
     check_against_plain({1, 70, 300, 2, 1, 16, 0.25f, window}, rng);
   }
   check_against_plain({3, 100, 100, 6, 2, 8, 0.35f, 40}, rng);
+}
+
+// The cap comes before the biases, whose columns are the keys of the sequence.
+TEST(Attention, CapsScoresAndAddsBiasesOfKeys) {
+  Rng rng(kSeed);
+  const Matrix<float> biases = random_matrix(rng, 2, 300);
+  for (const float cap : {0.0f, 2.0f}) {
+    AttentionShape shape{1, 200, 200, 2, 1, 16, 0.25f};
+    shape.soft_cap = cap;
+    check_against_plain(shape, rng);
+    shape.key_biases = biases.view();
+    check_against_plain(shape, rng);
+    shape.window = 70;
+    check_against_plain(shape, rng);
+    shape = {1, 5, 300, 2, 1, 16, 0.25f};
+    shape.soft_cap = cap;
+    shape.key_biases = biases.view();
+    check_against_plain(shape, rng);
+  }
 }
 
 // A key outside of the window cannot be seen at all, be its score ever so large.

@@ -129,7 +129,7 @@ TEST(Config, TheListOfLayersWinsOverThePattern) {
 
 // Other rules for windows than Gemma's, as rows of the table would state them.
 TEST(Config, RulesForWindows) {
-  Family family = *find_family("llama");
+  Family family = *find_family(Json::parse(kPlain, "t"), "t");
   const auto of = [&](const Json& json) { return windows(parse_model_config(json, family, "t")); };
   family.windows = {.size = 4096};
   EXPECT_EQ(of(Json::parse(kPlain, "t")), (Sizes{4096, 4096}));
@@ -168,9 +168,8 @@ TEST(Config, BothSpellingsOfTheTwoRotationsMeanTheSame) {
 
 TEST(Config, RefusesWhatItCannotRunOfGemma3) {
   using testing::HasSubstr;
-  EXPECT_THAT(message(gemma3_with("final_logit_softcapping", "30.0")),
-              HasSubstr("'final_logit_softcapping' is 30.0; that is not supported for 'gemma3_text'"));
-  EXPECT_THAT(message(gemma3_with("attn_logit_softcapping", "50.0")), HasSubstr("'attn_logit_softcapping' is 50.0"));
+  EXPECT_THAT(message(gemma3_with("attn_logit_softcapping", "50.0")),
+              HasSubstr("'attn_logit_softcapping' is 50.0; that is not supported for 'gemma3_text'"));
   EXPECT_THAT(message(gemma3_with("use_bidirectional_attention", "true")),
               HasSubstr("bidirectional_attention' is true"));
   EXPECT_EQ(message(gemma3_with("use_bidirectional_attention", "false")), "no error");
@@ -191,6 +190,68 @@ TEST(Config, RefusesWhatItCannotRunOfGemma3) {
   EXPECT_THAT(message(gemma3_with("rope_local_base_freq", "-1")), HasSubstr("'rope_local_base_freq' is -1"));
 }
 
+std::string family_of(const std::string& members) {
+  return std::string(parse_model_config(Json::parse("{" + members + R"(, "hidden_size": 64, "intermediate_size": 128,
+      "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100})",
+                                                    "t"),
+                                        "t")
+                         .family->name);
+}
+
+TEST(Config, RowsOfOneTypeAreToldApartByTheirConditions) {
+  EXPECT_EQ(family_of(R"("model_type": "falcon")"), "falcon");
+  EXPECT_EQ(family_of(R"("model_type": "falcon", "parallel_attn": false)"), "falcon_rw");
+  EXPECT_EQ(family_of(R"("model_type": "falcon", "new_decoder_architecture": true)"), "falcon_40b");
+  EXPECT_EQ(family_of(R"("model_type": "falcon", "new_decoder_architecture": true, "num_ln_in_parallel_attn": null)"),
+            "falcon_40b");
+  EXPECT_EQ(family_of(R"("model_type": "falcon", "new_decoder_architecture": true, "num_ln_in_parallel_attn": 1)"),
+            "falcon_11b");
+  EXPECT_EQ(family_of(R"("model_type": "gpt_neox")"), "gpt_neox");
+  EXPECT_EQ(family_of(R"("model_type": "gpt_neox", "use_parallel_residual": false)"), "gpt_neox_sequential");
+  EXPECT_EQ(family_of(R"("model_type": "stablelm")"), "stablelm");
+  EXPECT_EQ(family_of(R"("model_type": "stablelm", "use_parallel_residual": true)"), "stablelm_parallel");
+  EXPECT_EQ(family_of(R"("model_type": "baichuan", "max_position_embeddings": 4096)"), "baichuan");
+  EXPECT_EQ(family_of(R"("model_type": "baichuan", "model_max_length": 4096)"), "baichuan_13b");
+}
+
+// The text of a larger model: its own fields come before those of the whole.
+TEST(Config, TheTextOfALargerModel) {
+  Json json = Json::parse(R"({"model_type": "llava", "vision_config": {"hidden_size": 7}, "vocab_size": 50})", "t");
+  json.set("text_config", Json::parse(kPlain, "t"));
+  const ModelConfig c = parse_model_config(json, "t");
+  EXPECT_EQ(c.family->name, "llama");
+  EXPECT_EQ(c.vocab, 100);
+  EXPECT_TRUE(c.is_part);
+  EXPECT_EQ(c.schemes.size(), 2u);
+  json.set("text_config", Json::parse(R"({"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+      "num_attention_heads": 4})",
+                                      "t"));
+  EXPECT_EQ(parse_model_config(json, "t").vocab, 50);  // and the type is that of LLaVA's first models
+  json.set("model_type", Json("mamba_vision"));
+  EXPECT_THAT(message(json), testing::HasSubstr("architecture 'mamba_vision' is not supported"));
+}
+
+TEST(Config, YarnAndLongRopeSayTheirScale) {
+  const ModelConfig yarn = parse_model_config(
+      config_with("rope_scaling", R"({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512})"),
+      "t");
+  EXPECT_NEAR(yarn.rope.attention_factor, 1.1386294361, 1e-9);  // 0.1 ln 4 + 1
+  EXPECT_EQ(yarn.rope.original_positions, 512);
+  Json json = config_with("rope_scaling", R"({"type": "longrope", "short_factor": [1, 1, 1, 1, 1, 1, 1, 1],
+                                              "long_factor": [1, 1, 2, 2, 3, 3, 4, 4]})");
+  json.set("original_max_position_embeddings", Json(256));
+  const ModelConfig longrope = parse_model_config(json, "t");
+  EXPECT_EQ(longrope.rope.factor, 8);                               // 2048 / 256
+  EXPECT_NEAR(longrope.rope.attention_factor, 1.1726039400, 1e-9);  // sqrt(1 + ln 8 / ln 256)
+  json.set("head_dim", Json(32));
+  EXPECT_THAT(message(json), testing::HasSubstr("'short_factor' has 8 numbers for 16 pairs"));
+  EXPECT_THAT(message(config_with("rope_scaling", R"({"type": "longrope"})")),
+              testing::HasSubstr("needs 'short_factor'"));
+  EXPECT_THAT(message(config_with("partial_rotary_factor", "0.2")), testing::HasSubstr("3 of 16 elements"));
+  EXPECT_THAT(message(config_with("partial_rotary_factor", "1.5")),
+              testing::HasSubstr("'partial_rotary_factor' is 1.5"));
+}
+
 TEST(Config, RefusesWhatItCannotRun) {
   using testing::HasSubstr;
   EXPECT_THAT(message(config_with("model_type", "\"mamba\"")),
@@ -202,7 +263,7 @@ TEST(Config, RefusesWhatItCannotRun) {
   EXPECT_THAT(message(config_with("num_key_value_heads", "3")), HasSubstr("4 query heads cannot share 3"));
   EXPECT_THAT(message(config_with("head_dim", "15")), HasSubstr("even number"));
   EXPECT_THAT(message(config_with("hidden_act", "\"gelu\"")), HasSubstr("activation 'gelu'"));
-  EXPECT_THAT(message(config_with("rope_scaling", R"({"rope_type": "yarn"})")), HasSubstr("RoPE type 'yarn'"));
+  EXPECT_THAT(message(config_with("rope_scaling", R"({"rope_type": "xpos"})")), HasSubstr("RoPE type 'xpos'"));
   EXPECT_THAT(message(config_with("rope_scaling", R"({"rope_type": "llama3"})")), HasSubstr("needs 'factor'"));
   EXPECT_THAT(message(config_with("rms_norm_eps", "-1")), HasSubstr("positive number"));
   EXPECT_THAT(message(config_with("vocab_size", "null")), HasSubstr("'vocab_size' is missing"));

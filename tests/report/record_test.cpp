@@ -95,6 +95,7 @@ const char* const kGolden = R"({
   "family": "llama",
   "format": "gptq",
   "options": {
+    "as": "",
     "output": "tiny-4bit",
     "calib": [
       "a.txt",

@@ -1,0 +1,184 @@
+"""The tiny models of make_tiny_models.py: for every row of THE TABLE at least one config.json, in the words of the files
+that people have. Sizes are awkward on purpose: no multiples of 128, heads times head_dim is not hidden where the family
+allows it, windows and the lengths that rotations were made for are shorter than the 80 tokens of the text.
+
+name: {"config": fields of config.json, "like": ..., "attention": ..., "norms_around": ..., "wrong": [...]}
+    like          a reference of tiny_references.py, where transformers has none
+    attention     of transformers: "eager" where nothing is said
+    norms_around  middle of the weights of norms, 1 where nothing is said
+    wrong         other fields, which a reader that overlooks something would see in the file: the logits must differ
+"""
+TOKENS, VOCAB = 80, 96
+IDS = {"vocab_size": VOCAB, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+LLAMA = {
+    "model_type": "llama", "hidden_size": 40, "intermediate_size": 56, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 12, "hidden_act": "silu",
+    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 500.0, "tie_word_embeddings": False, **IDS,
+}  # fmt: skip
+# Layer norms, an MLP without a gate.
+GPT = {
+    "hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 128, "rope_theta": 500.0, "tie_word_embeddings": False, **IDS,
+}  # fmt: skip
+GPT2 = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 96, "n_inner": 72, **IDS}
+GEMMA = {**LLAMA, "model_type": "gemma", "tie_word_embeddings": True, "hidden_act": "gelu_pytorch_tanh"}
+GEMMA2 = {
+    **GEMMA, "model_type": "gemma2", "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 9,
+    "sliding_window": 20, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 9.0, "num_hidden_layers": 3,
+}  # fmt: skip
+# Queries and keys are normed, so that the scores are as large as query_pre_attn_scalar makes them.
+GEMMA3 = {
+    **GEMMA, "model_type": "gemma3_text", "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 2,
+    "sliding_window": 9, "num_hidden_layers": 6, "hidden_size": 32, "intermediate_size": 32, "head_dim": 8,
+    "attn_logit_softcapping": None, "final_logit_softcapping": None, "rope_theta": 500.0,
+    "rope_local_base_freq": 50.0, "sliding_window_pattern": 3, "rope_scaling": {"rope_type": "linear", "factor": 2.5},
+}  # fmt: skip
+# Wavelengths of head_dim 12 and theta 500: 6, 18, 50, 140 ... positions; all three branches of llama3 occur.
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 2.0,
+    "original_max_position_embeddings": 32,
+}  # fmt: skip
+LONGROPE = {
+    "rope_type": "longrope", "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5], "long_factor": [1.0, 1.5, 2.0, 3.0, 4.0, 5.0],
+}  # fmt: skip
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+STABLELM = {
+    **LLAMA, "model_type": "stablelm", "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.34, "use_qkv_bias": True,
+    "hidden_size": 48, "use_parallel_residual": False, "qk_layernorm": False,
+}  # fmt: skip
+COHERE = {
+    **LLAMA, "model_type": "cohere", "layer_norm_eps": 1e-5, "logit_scale": 0.25, "use_qk_norm": True,
+    "tie_word_embeddings": True, "hidden_size": 48,
+}  # fmt: skip
+FALCON = {
+    "model_type": "falcon", "hidden_size": 56, "ffn_hidden_size": 72, "num_hidden_layers": 2, "num_attention_heads": 7, "bias": False,
+    "alibi": False, "multi_query": True, "parallel_attn": True, "new_decoder_architecture": False,
+    "max_position_embeddings": 128, "rope_theta": 500.0, **IDS,
+}  # fmt: skip
+FALCON40 = {**FALCON, "new_decoder_architecture": True, "num_attention_heads": 4, "hidden_size": 48, "num_kv_heads": 2}
+NEOX = {
+    **GPT, "model_type": "gpt_neox", "rotary_pct": 0.34, "rotary_emb_base": 500, "hidden_act": "gelu",
+    "use_parallel_residual": True,
+}  # fmt: skip
+OPT = {
+    "model_type": "opt", "hidden_size": 48, "ffn_dim": 72, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 96, "do_layer_norm_before": True, "word_embed_proj_dim": 48, **IDS,
+}  # fmt: skip
+WINDOW_WRONG = [{"sliding_window": 21}, {"sliding_window": 128}]
+
+
+def of(base: dict, **changes) -> dict:
+    return {**base, **changes}
+
+
+def vision_model(model_type: str, text: dict, vision: dict, **outer) -> dict:
+    inner = {key: value for key, value in text.items() if key not in ("pad_token_id",)}
+    return {"model_type": model_type, "text_config": inner, "vision_config": vision,
+            "tie_word_embeddings": text.get("tie_word_embeddings", False), **outer}  # fmt: skip
+
+
+CLIP = {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "image_size": 28, "patch_size": 14, "projection_dim": 16}  # fmt: skip
+SIGLIP = {"model_type": "siglip_vision_model", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+          "num_attention_heads": 2, "image_size": 28, "patch_size": 14}  # fmt: skip
+PIXTRAL = {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+           "num_attention_heads": 2, "image_size": 28, "patch_size": 14, "head_dim": 8}  # fmt: skip
+INTERN_VISION = {"model_type": "internvl_vision", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                 "num_attention_heads": 2, "image_size": [28, 28], "patch_size": [14, 14]}  # fmt: skip
+QWEN2_VISION = {"depth": 1, "embed_dim": 16, "num_heads": 2, "hidden_size": 48, "mlp_ratio": 1, "patch_size": 2,
+                "spatial_merge_size": 2}  # fmt: skip
+QWEN25_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 48,
+                 "patch_size": 2, "spatial_merge_size": 2, "fullatt_block_indexes": [0]}  # fmt: skip
+QWEN3_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 40,
+                "patch_size": 2, "spatial_merge_size": 2, "deepstack_visual_indexes": [0],
+                "num_position_embeddings": 16}  # fmt: skip
+MROPE = {"rope_type": "default", "type": "mrope", "mrope_section": [2, 2, 2]}
+QWEN_IDS = {"image_token_id": 90, "video_token_id": 91, "vision_start_token_id": 92, "vision_end_token_id": 93}
+
+VARIANTS = {
+    "llama_plain": {"config": of(LLAMA)},
+    "llama_biases": {"config": of(LLAMA, attention_bias=True, mlp_bias=True),
+                     "wrong": [{"attention_bias": False, "mlp_bias": False}]},
+    "llama_tied": {"config": of(LLAMA, tie_word_embeddings=True)},
+    "llama_bf16_shards": {"config": of(LLAMA, dtype="bfloat16"), "shards": 2},
+    "llama_f16": {"config": of(LLAMA, dtype="float16")},
+    "llama_rope_llama3": {"config": of(LLAMA, rope_scaling=LLAMA3), "wrong": [{"rope_scaling": None}]},
+    "llama_rope_linear": {"config": of(LLAMA, rope_scaling={"type": "linear", "factor": 2.5}),
+                          "wrong": [{"rope_scaling": None}]},
+    "llama_rope_dynamic": {"config": of(LLAMA, max_position_embeddings=40,
+                                        rope_scaling={"type": "dynamic", "factor": 3.0}),
+                           "wrong": [{"rope_scaling": None}]},
+    "llama_rope_yarn": {"config": of(LLAMA, rope_scaling=YARN), "wrong": [{"rope_scaling": None}]},
+    "mistral": {"config": of(LLAMA, model_type="mistral", sliding_window=20), "wrong": WINDOW_WRONG},
+    "qwen2": {"config": of(LLAMA, model_type="qwen2", use_sliding_window=False, hidden_size=48)},
+    "qwen2_window": {"config": of(LLAMA, model_type="qwen2", use_sliding_window=True, sliding_window=20, hidden_size=48,
+                                  num_hidden_layers=3, max_window_layers=1),
+                     "wrong": [{"sliding_window": 21}, {"max_window_layers": 2}, {"use_sliding_window": False}]},
+    "qwen3": {"config": of(LLAMA, model_type="qwen3", tie_word_embeddings=True)},
+    "gemma": {"config": of(GEMMA), "norms_around": 0, "wrong": [{"hidden_act": "silu"}]},
+    "gemma_gelu": {"config": of(GEMMA, hidden_act="gelu"), "norms_around": 0},
+    "gemma2": {"config": of(GEMMA2), "norms_around": 0,
+               "wrong": [{"attn_logit_softcapping": None}, {"final_logit_softcapping": None}, {"sliding_window": 21},
+                         {"query_pre_attn_scalar": 12}]},
+    "gemma3_text": {"config": of(GEMMA3), "norms_around": 0,
+                    "wrong": [{"sliding_window": 128}, {"sliding_window": 10}, {"sliding_window_pattern": 2},
+                              {"query_pre_attn_scalar": 8}, {"rope_local_base_freq": 500.0}, {"rope_scaling": None}]},
+    "phi3": {"config": of(LLAMA, model_type="phi3", hidden_size=48, original_max_position_embeddings=128,
+                          sliding_window=20), "wrong": WINDOW_WRONG},
+    "phi3_longrope": {"config": of(LLAMA, model_type="phi3", hidden_size=48, original_max_position_embeddings=32,
+                                   rope_scaling=LONGROPE),
+                      "wrong": [{"rope_scaling": {**LONGROPE, "long_factor": LONGROPE["short_factor"]}}]},
+    "granite": {"config": of(LLAMA, model_type="granite", hidden_size=48, embedding_multiplier=3.0,
+                             residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=2.5),
+                "wrong": [{"embedding_multiplier": 1.0}, {"residual_multiplier": 1.0}, {"attention_multiplier": 0.3},
+                          {"logits_scaling": 1.0}]},
+    "smollm3": {"config": of(LLAMA, model_type="smollm3", hidden_size=48, num_hidden_layers=3,
+                             no_rope_layers=[1, 0, 1], use_sliding_window=False), "wrong": [{"no_rope_layers": [1, 1, 1]}]},
+    "olmo": {"config": of(LLAMA, model_type="olmo", hidden_size=48, clip_qkv=None)},
+    "olmo2": {"config": of(LLAMA, model_type="olmo2", hidden_size=48)},
+    "stablelm": {"config": of(STABLELM), "wrong": [{"partial_rotary_factor": 1.0}]},
+    "stablelm_parallel": {"config": of(STABLELM, use_parallel_residual=True, qk_layernorm=True, use_qkv_bias=False)},
+    "cohere": {"config": of(COHERE), "wrong": [{"logit_scale": 1.0}]},
+    "cohere2": {"config": of(COHERE, model_type="cohere2", sliding_window=20, sliding_window_pattern=2,
+                             num_hidden_layers=3), "wrong": [{"sliding_window": 21}, {"sliding_window_pattern": 3}]},
+    "internlm2": {"config": of(LLAMA, model_type="internlm2", bias=True, head_dim=None), "like": "internlm2"},
+    "baichuan": {"config": of(LLAMA, model_type="baichuan", head_dim=None, num_key_value_heads=None, rope_theta=None),
+                 "like": "baichuan"},
+    "baichuan2_13b": {"config": of(LLAMA, model_type="baichuan", head_dim=None, num_key_value_heads=None,
+                                   rope_theta=None, max_position_embeddings=None, model_max_length=128,
+                                   num_attention_heads=5, z_loss_weight=0), "like": "baichuan"},
+    "phi": {"config": of(GPT, model_type="phi", partial_rotary_factor=0.5, layer_norm_eps=1e-5, hidden_act="gelu_new"),
+            "wrong": [{"partial_rotary_factor": 1.0}]},
+    "phi_head_norms": {"config": of(GPT, model_type="phi", partial_rotary_factor=0.5, qk_layernorm=True)},
+    "gpt2": {"config": of(GPT2, model_type="gpt2", activation_function="gelu_new")},
+    "gptj": {"config": of(GPT2, model_type="gptj", rotary_dim=8, tie_word_embeddings=False)},
+    "gpt_neox": {"config": of(NEOX), "wrong": [{"rotary_pct": 0.7}, {"hidden_act": "relu"}]},
+    "gpt_neox_sequential": {"config": of(NEOX, use_parallel_residual=False)},
+    "opt": {"config": of(OPT)},
+    "opt_post_norm": {"config": of(OPT, do_layer_norm_before=False, word_embed_proj_dim=24)},
+    "bloom": {"config": {"model_type": "bloom", "hidden_size": 40, "n_layer": 2, "n_head": 5, **IDS}},
+    "falcon": {"config": of(FALCON)},
+    "falcon_rw": {"config": of(FALCON, bias=True, alibi=True, multi_query=False, parallel_attn=False),
+                  "attention": "sdpa", "wrong": [{"alibi": False}]},
+    "falcon_40b": {"config": of(FALCON40)},
+    "falcon_11b": {"config": of(FALCON40, num_ln_in_parallel_attn=1)},
+    "starcoder2": {"config": of(GPT, model_type="starcoder2", num_key_value_heads=2, norm_epsilon=1e-5,
+                                hidden_act="gelu_pytorch_tanh", use_bias=True, sliding_window=20,
+                                tie_word_embeddings=True),
+                   "wrong": WINDOW_WRONG},
+    "gemma3": {"config": vision_model("gemma3", GEMMA3, SIGLIP, mm_tokens_per_image=4, image_token_index=90),
+               "norms_around": 0},
+    "llava": {"config": vision_model("llava", LLAMA, CLIP, image_token_index=90)},
+    "internvl": {"config": vision_model("internvl", of(LLAMA, model_type="qwen2", hidden_size=48), INTERN_VISION,
+                                        image_token_id=90)},
+    "mistral3": {"config": vision_model("mistral3", of(LLAMA, model_type="mistral", sliding_window=None), PIXTRAL,
+                                        image_token_index=90)},
+    "qwen2_vl": {"config": vision_model("qwen2_vl", of(LLAMA, model_type="qwen2_vl_text", hidden_size=48,
+                                                       rope_scaling=MROPE),
+                                        QWEN2_VISION, **QWEN_IDS)},
+    "qwen2_5_vl": {"config": vision_model("qwen2_5_vl", of(LLAMA, model_type="qwen2_5_vl_text", hidden_size=48,
+                                                           rope_scaling=MROPE),
+                                          QWEN25_VISION, **QWEN_IDS)},
+    "qwen3_vl": {"config": vision_model("qwen3_vl", of(LLAMA, model_type="qwen3_vl_text", rope_scaling=MROPE),
+                                        QWEN3_VISION, **QWEN_IDS)},
+}  # fmt: skip

@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <sstream>
 #include <string>
 
 #include "hesse/options.h"
@@ -45,6 +49,7 @@ TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<GenerateOptions>("generate");
   expect_help_names_every_option<BenchOptions>("bench");
   expect_help_names_every_option<DataOptions>("data");
+  expect_help_names_every_option<TokenizeOptions>("tokenize");
   EXPECT_THAT(standard_output("inspect -h").out, HasSubstr("hesse inspect MODEL"));
 }
 
@@ -119,6 +124,28 @@ TEST(Tool, AFullStandardOutputIsAnErrorOfTheEnvironment) {
 }
 
 // A preset sets the other flags; what stands beside it on the command line wins, before it or behind it.
+TEST(Tool, TokenizeShowsWhatDecodesToTheText) {
+  const std::string demo = std::string("tokenize '") + HESSE_SOURCE_DIR + "/models/tiny-llama' ";
+  const std::string text = "Hello w\u00f6rld, \u4e16\u754c";
+  const ToolOutcome table = standard_output(demo + "--no-special --text '" + text + "'");
+  EXPECT_EQ(table.code, 0);
+  std::istringstream lines(table.out);
+  std::string ids, line;
+  int64_t end = 0;
+  for (std::getline(lines, line); std::getline(lines, line);) {
+    int64_t id = 0, first = 0, last = 0;
+    ASSERT_EQ(std::sscanf(line.c_str(), "%" SCNd64 " %" SCNd64 " to %" SCNd64, &id, &first, &last), 3) << line;
+    EXPECT_LE(first, end) << line;  // bytes of one character have the whole of it
+    EXPECT_GE(last, end) << line;
+    end = last;
+    ids += std::to_string(id) + " ";
+  }
+  EXPECT_EQ(end, static_cast<int64_t>(text.size()));
+  EXPECT_THAT(standard_output(demo + "--decode '" + ids + "'").out, HasSubstr(text));
+  EXPECT_THAT(standard_error(demo + "--decode 99999").out, HasSubstr("no token has the id 99999; the largest is 4095"));
+  EXPECT_EQ(standard_output(demo).code, 2);
+}
+
 TEST(Tool, FlagsOverrideTheirPreset) {
   for (const char* flags : {"--preset classic --sweeps 3", "--sweeps 3 --preset=classic"}) {
     const ToolOutcome help = standard_output(std::string("quantize ") + flags + " --help");

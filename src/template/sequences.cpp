@@ -130,7 +130,9 @@ Value unique(const Value& input, const Arguments& a, Budget& budget) {
   std::vector<Value> items, seen;
   for (auto& [key, item] :
        keyed(input, a.get(1, "attribute", None{}), a.get(0, "case_sensitive", Value(false)).truth(), budget)) {
-    if (std::any_of(seen.begin(), seen.end(), [&](const Value& one) { return equal(one, key, budget); })) continue;
+    if (std::any_of(seen.begin(), seen.end(),
+                    [&, &sought = key](const Value& one) { return equal(one, sought, budget); }))
+      continue;
     seen.push_back(key);
     items.push_back(item);
   }

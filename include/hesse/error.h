@@ -15,10 +15,27 @@ enum class ErrorKind {
   kInterrupted,  // exit code 130: the listener asked to stop; a quantization keeps what is done
 };
 
-// Message: place in brackets, object, both numbers, what to try. One line.
+// `text` with its control characters spelled out, "\\n": names in files may hold any.
+inline std::string one_line(const std::string& text) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7F) {
+      line += c;
+    } else if (c == '\n') {
+      line += "\\n";
+    } else {
+      line += {'\\', 'x', kDigits[byte / 16], kDigits[byte % 16]};
+    }
+  }
+  return line;
+}
+
+// Message: place in brackets, object, both numbers, what to try. One line, whatever stands in the names.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(one_line(message)), kind_(kind) {}
   ErrorKind kind() const { return kind_; }
 
  private:

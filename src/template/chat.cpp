@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string>
 
 #include "hesse/error.h"
@@ -12,13 +11,6 @@
 
 namespace hesse {
 namespace {
-
-// Whatever a template says stays one line.
-std::string one_line(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  return text;
-}
 
 constexpr size_t kMostSource = size_t{1} << 20;
 
@@ -66,7 +58,7 @@ ChatTemplate::ChatTemplate(std::string_view source, const std::string& name) : n
     throw Error(
         ErrorKind::kBadInput,
         fmt::format("[template] {}: line {}: {}; render the conversations with transformers and give them as text",
-                    name, damage.line, one_line(damage.what)));
+                    name, damage.line, damage.what));
   }
 }
 
@@ -82,7 +74,7 @@ std::string render_chat(const ChatTemplate& chat, const Json& messages, const Ch
     return interpreter.run(*chat.root_);
   } catch (const jinja::Failure& failure) {
     throw Error(ErrorKind::kBadInput,
-                fmt::format("[template] {}: line {}: {}", chat.name_, interpreter.line(), one_line(failure.what())));
+                fmt::format("[template] {}: line {}: {}", chat.name_, interpreter.line(), failure.what()));
   }
 }
 

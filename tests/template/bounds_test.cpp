@@ -63,7 +63,7 @@ TEST(Templates, WrongValuesAreNamedWithTheirLine) {
     const char* source;
     const char* words;
   } rows[] = {
-      {"\n{{ raise_exception('no\nway') }}", "line 2: the template refuses the messages: no way"},
+      {"\n{{ raise_exception('no\nway') }}", "line 2: the template refuses the messages: no\\nway"},
       {"{{ a.b.c }}", "'a' is undefined, and has no 'b'"},
       {"{% set a = {} %}{{ a.b.c }}", "'a.b' is undefined, and has no 'c'"},
       {"{{ 1 + 'a' }}", "'+' of int and str is not possible"},

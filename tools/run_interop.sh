@@ -24,6 +24,7 @@ HESSE_SOLVE_FILE="$build/tests/solve_file" "$python" -B -m unittest discover -q 
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_compressed_tensors.py'
 if [ "$quick" = --quick ]; then
   compare --model "$demo" "${of_demo[@]}" --quick
+  compare --model "$demo" "${of_demo[@]}" --quick --extra --layers 3  # the others stay as they are
   exit 0
 fi
 

@@ -15,8 +15,9 @@ namespace hesse {
 
 // What the configuration object says of the whole model.
 struct FormatConfig {
-  LinearSpec spec = {};                   // of every linear
-  std::vector<std::string> skipped = {};  // but these modules, which have a plain weight
+  LinearSpec spec = {};                   // of every packed linear
+  std::vector<std::string> packed = {};   // their modules, layer by layer
+  std::vector<std::string> skipped = {};  // modules that a reader expects to be packed too, but have a plain weight
   bool act_order = false;                 // some group_of is not i / width (dynamic groups); engines are slower then
   bool lm_head = false;                   // lm_head is quantized too
   double damping = 0.01;                  // information for readers

@@ -19,7 +19,7 @@ class ActivationStore {
   Matrix<float> matrix(int64_t rows, int64_t cols) const;
   // In the memory of `old` where that is large enough.
   ComputeMatrix matrix_in(ComputeMatrix old, ComputeType type, int64_t rows, int64_t cols) const;
-  // Rows of a matrix of this store are done with for now.
+  // Rows of a matrix of this store will not be looked at again soon.
   void put_aside(ConstComputeView rows) const;
 
  private:

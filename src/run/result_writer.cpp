@@ -33,10 +33,12 @@ std::set<std::string> packed_weights(const Job& job) {
   return names;
 }
 
-std::vector<std::string> plain_linears(const Job& job) {
+// The names of all linears of which `wanted` holds.
+template <class Condition>
+std::vector<std::string> linears_where(const Job& job, const Condition& wanted) {
   std::vector<std::string> names;
   for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
-    if (!is_packed(fate)) names.push_back(linear.name);
+    if (wanted(fate)) names.push_back(linear.name);
   });
   return names;
 }
@@ -60,7 +62,8 @@ bool is_entered(const fs::path& folder) {
 
 Json quantization_config(const Job& job, const std::string& version) {
   return job.format->config({.spec = job.spec,
-                             .skipped = plain_linears(job),
+                             .packed = linears_where(job, is_packed),
+                             .skipped = linears_where(job, [](Fate fate) { return !is_packed(fate); }),
                              .damping = job.options.damping,
                              .tool_version = "hesse:" + version});
 }

@@ -1,6 +1,8 @@
 // The grammar of expressions, in Jinja's order of precedence.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -114,16 +116,19 @@ NodePtr ExpressionParser::comparison() {
   }
 }
 
-NodePtr ExpressionParser::sum() {
-  NodePtr node = concatenation();
-  while (is_operator("+") || is_operator("-")) {
+// Operands with any of the operators between them, taken from left to right.
+NodePtr ExpressionParser::binary(NodePtr (ExpressionParser::*next)(), std::initializer_list<const char*> operators) {
+  NodePtr node = (this->*next)();
+  while (std::any_of(operators.begin(), operators.end(), [&](const char* one) { return is_operator(one); })) {
     NodePtr both = make(Kind::kBinary, take().text);
     attach(*both, std::move(node));
-    attach(*both, concatenation());
+    attach(*both, (this->*next)());
     node = std::move(both);
   }
   return node;
 }
+
+NodePtr ExpressionParser::sum() { return binary(&ExpressionParser::concatenation, {"+", "-"}); }
 
 NodePtr ExpressionParser::concatenation() {
   NodePtr node = product();
@@ -133,27 +138,11 @@ NodePtr ExpressionParser::concatenation() {
   return all;
 }
 
-NodePtr ExpressionParser::product() {
-  NodePtr node = power();
-  while (is_operator("*") || is_operator("/") || is_operator("//") || is_operator("%")) {
-    NodePtr both = make(Kind::kBinary, take().text);
-    attach(*both, std::move(node));
-    attach(*both, power());
-    node = std::move(both);
-  }
-  return node;
-}
+NodePtr ExpressionParser::product() { return binary(&ExpressionParser::power, {"*", "/", "//", "%"}); }
 
-NodePtr ExpressionParser::power() {
-  NodePtr node = unary(true);
-  while (is_operator("**")) {
-    NodePtr both = make(Kind::kBinary, take().text);
-    attach(*both, std::move(node));
-    attach(*both, unary(true));
-    node = std::move(both);
-  }
-  return node;
-}
+NodePtr ExpressionParser::power() { return binary(&ExpressionParser::operand, {"**"}); }
+
+NodePtr ExpressionParser::operand() { return unary(true); }
 
 NodePtr ExpressionParser::unary(bool with_filters) {
   const Level level(*this);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -76,10 +77,12 @@ class ExpressionParser {
   NodePtr and_expression();
   NodePtr not_expression();
   NodePtr comparison();
+  NodePtr binary(NodePtr (ExpressionParser::*next)(), std::initializer_list<const char*> operators);
   NodePtr sum();
   NodePtr concatenation();
   NodePtr product();
   NodePtr power();
+  NodePtr operand();
   NodePtr filter_expression(NodePtr node);
   NodePtr filter(NodePtr input);
   NodePtr test(NodePtr input);

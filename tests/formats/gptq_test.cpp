@@ -119,6 +119,22 @@ TEST(Gptq, ConfigurationHasTheMembersThatEnginesRead) {
   EXPECT_EQ(kV1.config_file(), "quantize_config.json");
 }
 
+// Engines that fuse linears ask by the name of the whole, GPTQModel by those of the parts, transformers reads the list.
+TEST(Gptq, ConfigurationNamesWhatStaysAsItIs) {
+  const Json config = kV1.config(
+      {.packed = {"model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"},
+       .skipped = {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
+                   "model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.o_proj", "model.layers.0.mlp.gate_proj",
+                   "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj", "lm_head"}});
+  EXPECT_EQ(config.find("dynamic")->dump(),
+            R"({"-:^model\\.layers\\.0\\.self_attn\\.(q_proj|k_proj|v_proj|o_proj|qkv_proj)$": {}, )"
+            R"("-:^model\\.layers\\.0\\.mlp\\.gate_proj$": {}, )"
+            R"("-:^model\\.layers\\.1\\.mlp\\.(gate_proj|up_proj|gate_up_proj)$": {}, "-:^lm_head$": {}})");
+  EXPECT_EQ(config.find("modules_in_block_to_quantize")->dump(),
+            R"([["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"]])");
+  EXPECT_EQ(kV1.config({.packed = {"model.layers.0.mlp.up_proj"}}).find("modules_in_block_to_quantize"), nullptr);
+}
+
 TEST(Gptq, DampingInTheConfigurationLiesInsideZeroAndOne) {
   for (const double damping : {-1.0, 0.0, 1e-30, 0.5, 1.0, 7.0, std::numeric_limits<double>::quiet_NaN()}) {
     const double stored = kV1.config({.damping = damping}).find("damp_percent")->as_double("t");

@@ -1,6 +1,4 @@
 // Activations by themselves, layer norm, soft cap, products and the interleaved rotation: each against its scalar twin.
-#include <functional>
-
 #include "kernels/kernel_testing.h"
 
 namespace hesse {
@@ -8,18 +6,6 @@ namespace {
 
 class Activations : public KernelTest {};
 HESSE_FOR_EACH_TARGET(Activations);
-
-void sweep(const std::function<void(int64_t, int64_t, Rng&)>& body) {
-  HESSE_PRINT_SEED();
-  Rng rng(test_seed());
-  for (const int64_t n : sizes()) {
-    for (int64_t offset = 0; offset < kOffsets; ++offset) {
-      SCOPED_TRACE("n " + std::to_string(n) + ", offset " + std::to_string(offset));
-      body(n, offset, rng);
-      if (testing::Test::HasFailure()) return;
-    }
-  }
-}
 
 using InPlace = void (*)(float*, int64_t);
 struct Pair {

@@ -1,6 +1,4 @@
 // Norm, activation, rotation, sums: each against its scalar twin at all lengths and offsets, and what must always hold.
-#include <functional>
-
 #include "kernels/kernel_testing.h"
 
 namespace hesse {
@@ -8,19 +6,6 @@ namespace {
 
 class Elementwise : public KernelTest {};
 HESSE_FOR_EACH_TARGET(Elementwise);
-
-// Calls body(n, offset, rng) for all sizes and unaligned places.
-void sweep(const std::function<void(int64_t, int64_t, Rng&)>& body) {
-  HESSE_PRINT_SEED();
-  Rng rng(test_seed());
-  for (const int64_t n : sizes()) {
-    for (int64_t offset = 0; offset < kOffsets; ++offset) {
-      SCOPED_TRACE("n " + std::to_string(n) + ", offset " + std::to_string(offset));
-      body(n, offset, rng);
-      if (testing::Test::HasFailure()) return;
-    }
-  }
-}
 
 TEST_P(Elementwise, AddAndScaleEqualTheirTwinsBitForBit) {
   sweep([](int64_t n, int64_t offset, Rng& rng) {

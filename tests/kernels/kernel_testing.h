@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -60,6 +61,19 @@ inline bool within(double actual, double expected, double tolerance) {
 #define EXPECT_WITHIN(actual, expected, tolerance) \
   EXPECT_TRUE(within(actual, expected, tolerance)) \
       << (actual) << " for " << (expected) << ", tolerance " << (tolerance) << ", on " << simd_target()
+
+// Calls body(n, offset, rng) for all sizes and unaligned places.
+inline void sweep(const std::function<void(int64_t, int64_t, Rng&)>& body) {
+  HESSE_PRINT_SEED();
+  Rng rng(test_seed());
+  for (const int64_t n : sizes()) {
+    for (int64_t offset = 0; offset < kOffsets; ++offset) {
+      SCOPED_TRACE("n " + std::to_string(n) + ", offset " + std::to_string(offset));
+      body(n, offset, rng);
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
 
 // Runs each test once per instruction set.
 class KernelTest : public testing::TestWithParam<int64_t> {

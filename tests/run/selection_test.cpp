@@ -12,6 +12,17 @@ namespace fs = std::filesystem;
 using testing::Contains;
 using testing::HasSubstr;
 
+std::string bytes_of(const TensorView& tensor) {
+  return {reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()};
+}
+
+// `text`, the third byte of the first `part` in it changed.
+std::string with_another_bit(std::string text, const std::string& part) {
+  char& byte = text.at(text.find(part) + 2);
+  byte = static_cast<char>(byte ^ 1);
+  return text;
+}
+
 class Selection : public Resume {
  protected:
   RunRecord run_layers(const std::string& layers, const std::vector<std::string>& redo = {}) {
@@ -26,7 +37,7 @@ class Selection : public Resume {
     const Checkpoint checkpoint(folder_ / "out");
     std::map<std::string, std::string> bytes;
     for (const TensorView* tensor : checkpoint.tensors()) {
-      bytes[tensor->spec.name].assign(reinterpret_cast<const char*>(tensor->bytes.data()), tensor->bytes.size());
+      bytes[tensor->spec.name] = bytes_of(*tensor);
     }
     return bytes;
   }
@@ -66,10 +77,11 @@ TEST_F(Selection, WhatIsNotChosenStaysAsItIs) {
     const bool chosen = name.find("layers.1.") != std::string::npos && name.find("_proj") != std::string::npos;
     EXPECT_EQ(bytes.count(name), chosen ? 0u : 1u) << name;
     if (chosen) continue;
-    EXPECT_EQ(bytes.at(name),
-              std::string_view(reinterpret_cast<const char*>(tensor->bytes.data()), tensor->bytes.size()));
+    EXPECT_EQ(bytes.at(name), bytes_of(*tensor));
   }
   EXPECT_THAT(out("config.json"), HasSubstr("dynamic"));
+  EXPECT_THAT(out("config.json"), HasSubstr("model.layers.1.mlp.down_proj"));
+  EXPECT_THAT(out("config.json"), Not(HasSubstr("model.layers.0.mlp.down_proj")));
 }
 
 TEST_F(Selection, ARedoChangesNothingElse) {
@@ -161,11 +173,13 @@ TEST_F(Selection, RefusesAResultThatDoesNotFit) {
   EXPECT_THAT(refusal([](auto& o) { o.symmetric = false; }), HasSubstr("in format gptq, this run writes gptq_v2"));
   EXPECT_THAT(refusal([](auto& o) { o.redo = {"nothing"}; }), HasSubstr("no linear is called 'nothing'"));
   EXPECT_THAT(refusal([](auto& o) { o.layers = "2"; }), HasSubstr("the model has the layers 0 to 1, not 2"));
-  std::string weights = get_file(folder_ / "model/model.safetensors");
-  // The norms lie last by name: all ones.
-  weights[weights.rfind(std::string("\x00\x00\x80\x3f", 4)) + 2] ^= 1;
-  put_file(folder_ / "model/model.safetensors", weights);
-  EXPECT_THAT(refusal([](auto&) {}), HasSubstr("is not that of the model; it was made from another one"));
+  const fs::path file = folder_ / "model/model.safetensors";
+  const std::string weights = get_file(file);
+  for (const char* name : {"model.norm.weight", "model.embed_tokens.weight"}) {
+    SCOPED_TRACE(name);
+    put_file(file, with_another_bit(weights, bytes_of(Checkpoint(folder_ / "model").at(name))));
+    EXPECT_THAT(refusal([](auto&) {}), HasSubstr(".weight' is not that of the model; it was made from another one"));
+  }
   EXPECT_EQ(result_of(folder_ / "out"), before);
 }
 

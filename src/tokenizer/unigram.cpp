@@ -1,6 +1,10 @@
 #include "tokenizer/unigram.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "tokenizer/unicode.h"
@@ -8,6 +12,7 @@
 namespace hesse {
 namespace {
 
+constexpr int64_t kLargestPower = 308;  // of ten, in a double
 constexpr double kUnknownPenalty = 10;  // below the score of the least likely token, for one unknown character
 
 const Json::Array& entries_of(const Json& model, const std::string& where) {
@@ -28,10 +33,39 @@ std::vector<std::string> tokens_of(const Json& model, const std::string& where) 
   return tokens;
 }
 
+double power_of_ten(int64_t exponent) { return std::strtod(fmt::format("1e{}", exponent).c_str(), nullptr); }
+
+// A number of JSON as serde_json reads it for the tokenizers library (without its feature float_roundtrip): as many
+// digits as an integer of 64 bits holds, then one product or quotient with a power of ten. That can be the neighbour of
+// the nearest double, and where two ways have the same sum of scores it decides which of them is taken.
+double score_of(const std::string& number) {
+  uint64_t digits = 0;
+  int64_t exponent = 0;
+  bool full = false, fraction = false;
+  size_t at = number.front() == '-' ? 1 : 0;
+  for (; at < number.size() && number[at] != 'e' && number[at] != 'E'; ++at) {
+    if (number[at] == '.') {
+      fraction = true;
+      continue;
+    }
+    const auto digit = static_cast<uint64_t>(number[at] - '0');
+    full = full || digits > (std::numeric_limits<uint64_t>::max() - digit) / 10;
+    if (!full) digits = digits * 10 + digit;
+    if (full != fraction) exponent += full ? 1 : -1;
+  }
+  if (at < number.size()) exponent += std::strtoll(number.c_str() + at + 1, nullptr, 10);
+  if (std::abs(exponent) > kLargestPower) return std::strtod(number.c_str(), nullptr);
+  const auto whole = static_cast<double>(digits);
+  const double value = exponent < 0 ? whole / power_of_ten(-exponent) : whole * power_of_ten(exponent);
+  return number.front() == '-' ? -value : value;
+}
+
 std::vector<double> scores_of(const Json& model, const std::string& where) {
   std::vector<double> scores;
-  for (const Json& entry : entries_of(model, where))
-    scores.push_back(entry.as_array(where)[1].as_double(where + ".vocab"));
+  for (const Json& entry : entries_of(model, where)) {
+    const Json& score = entry.as_array(where)[1];
+    scores.push_back(score.is_number() ? score_of(score.dump()) : score.as_double(where + ".vocab"));
+  }
   return scores;
 }
 

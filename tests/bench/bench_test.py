@@ -291,6 +291,15 @@ class Tables(InFolder):
         self.assertIn("| forward | 2.00 | 8.0 | 4.0 | 8 % |", text)
         self.assertIn("50.0 GFLOP/s", text)
 
+    def test_tokenizers_have_a_row_each(self):
+        line = {"tokenizer": "t", "text": "t.txt", "binary": "b", "version": "1", "run": 0, "vocabulary": 4096, "bytes": 1000,
+                "bytes_per_second": 12e6, "their_bytes_per_second": 1.5e6, "processor": "P"}  # fmt: skip
+        faster = line | {"run": 1, "bytes_per_second": 18e6}
+        text = tables.blocks_of([], [], [line, faster, line | {"tokenizer": "u"}])["tokenizers"]
+        self.assertIn("| t | 4,096 | 15.0 | 1.5 | 10.0 |", text)
+        self.assertIn("| u | 4,096 | 12.0 | 1.5 | 8.0 |", text)
+        self.assertIn("1,000 bytes of t.txt; one thread; P; medians of 2 runs.", text)
+
     def test_only_the_binary_that_was_measured_last_counts(self):
         old = {name: 0 for name in e2e.KEY} | {"binary": "old", "seconds": 1.0}
         new = old | {"binary": "new"}

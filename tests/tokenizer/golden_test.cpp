@@ -33,7 +33,7 @@ TEST(TokenizerGolden, EveryFileOfCases) {
 }
 
 // The way to compare with more text and more tokenizers than the repository can hold:
-// tools/make_tokenizer_fixtures.py cases ... > FILE, then HESSE_TOKENIZER_CASES=FILE.
+// HESSE_TOKENIZER_CASES=FILE of tools/make_tokenizer_fixtures.py, as tools/compare_tokenizers.sh does it.
 TEST(TokenizerGolden, CasesNamedByTheEnvironment) {
   const char* path = std::getenv("HESSE_TOKENIZER_CASES");
   if (path == nullptr) GTEST_SKIP() << "HESSE_TOKENIZER_CASES is not set";

@@ -64,6 +64,19 @@ Tokenizer from(const std::string& model, const std::string& rest = "") {
   return Tokenizer::from_json(Json::parse("{\"model\": " + model + rest + "}", "t"), Json(), "t");
 }
 
+// "x", "xx" and "xx", "x" have the same sum but for roundings. The ids are those of tokenizers 0.23.3.
+TEST(Unigram, BreaksTiesByScoresAsTheReferenceReadsThem) {
+  using Ids = std::vector<int32_t>;
+  const auto ids = [](const std::string& y, const std::string& x, const std::string& xx) {
+    const std::string vocab = R"([["<unk>", 0.0], ["y", )" + y + R"(], ["x", )" + x + R"(], ["xx", )" + xx + "]]";
+    return from(R"({"type": "Unigram", "unk_id": 0, "vocab": )" + vocab + "}").encode("yxxx", Special::kNone);
+  };
+  EXPECT_EQ(ids("-6.200239975320136", "-10.031767468460622", "-11.151689601788373"), (Ids{1, 2, 3}));
+  EXPECT_EQ(ids("-4.878346813451521", "-9.948651745561293", "-10.166240024764239"), (Ids{1, 3, 2}));
+  EXPECT_EQ(ids("-9.20075310039061", "-10.856890754950516", "-9.640910403699435"), (Ids{1, 2, 3}));
+  EXPECT_EQ(ids("-920075310039061e-14", "-0.10856890754950516E+2", "-9.640910403699435e0"), (Ids{1, 2, 3}));
+}
+
 TEST(WordPiece, TakesTheLongestAndGivesUpWholeWords) {
   const Tokenizer tokenizer = from(R"({"type": "WordPiece", "max_input_chars_per_word": 6,
     "vocab": {"[UNK]": 0, "un": 1, "unab": 2, "##le": 3, "##a": 4, "##able": 5, "##b": 6}})");

@@ -173,7 +173,10 @@ class Planner {
     // What is held out of more than five sequences leaves gaps, and the rest is copied.
     if (held_out(stage) > 0 && sequences_together() > kHeldOutEvery) scratch += rows * in * width;
     if (drift_sum(stage, s_.size) == DriftSum::kNone) return scratch;
-    double sums = rows * in * width + kPanelColumns * in * kFloat;  // the difference, and a panel of its product
+    const double panel = kPanelColumns * in * kFloat;  // of a product
+    if (s_.compute_bytes == 4 && is_summed_behind(stage, s_.size))
+      return std::max(scratch, rows * real(stage.linears.front().out) * kFloat + panel);
+    double sums = rows * in * width + panel;  // the difference, and its product
     if (by_output(stage)) sums += rows * real(stage.linears.front().out) * (kFloat + width);
     return std::max(scratch, sums);
   }

@@ -79,7 +79,8 @@ double hessian_seconds(const PlannedStage& stage, const QuantizeSize& size, cons
   if (drift == DriftSum::kInput) seconds += product_seconds(rates.cross, tokens, in, in);
   if (drift == DriftSum::kOutput) {
     floats += 7 * real(out);  // peaks of both residual streams, their difference, the drift of the output
-    seconds += product_seconds(rates.gemm, tokens, out, in) + product_seconds(rates.cross, tokens, out, in);
+    seconds += product_seconds(rates.cross, tokens, out, in);
+    if (!is_summed_behind(stage, size)) seconds += product_seconds(rates.gemm, tokens, out, in);
   }
   return seconds + tokens * kFloat * floats / rates.copy_bytes;
 }
@@ -105,18 +106,18 @@ double factor_seconds(const StageShape& stage, const QuantizeSize& size, const M
     seconds += real(1 + size.trials) * sample;
   }
   if (drift == DriftSum::kNone) return seconds;
-  // Two triangular solves are one product's worth; with the drift of the input a product stands before them.
-  const double products = drift == DriftSum::kInput ? 2 : 1;
+  // Two triangular solves are one product's worth; where the drift is not that of the output a product stands before
+  // them.
+  const double products = drift == DriftSum::kInput || is_summed_behind(stage, size) ? 2 : 1;
   return seconds + prepare + products * 2 * stage_weights(stage) * real(blocks.front().count) / rates.target;
 }
 
-// Every thread takes kSolverRows rows at a time.
+// The rates are of kSolverRows rows on every thread.
 double solve_seconds(const StageShape& stage, const QuantizeSize& size, const MachineRates& rates) {
   double rounds = 0;
   for (const LinearShape& linear : stage.linears) {
-    const double tiles = real(ceil_div(linear.out, kSolverRows));
-    // The last round of many is partly idle; of a few tiles each thread has one or none.
-    rounds += std::max(1.0, real(ceil_div(static_cast<int64_t>(tiles), rates.threads)));
+    const int64_t rows = solver_rows(linear.out, rates.threads);
+    rounds += real(ceil_div(ceil_div(linear.out, rows), rates.threads)) * real(rows) / real(kSolverRows);
   }
   return rounds * seconds_of_blocks(stage, size, rates.solve);
 }

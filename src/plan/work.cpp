@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quant/spec.h"
+#include "quant/target.h"
 
 namespace hesse {
 namespace {
@@ -60,6 +61,11 @@ DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size) {
   if (size.streams() < 2) return DriftSum::kNone;
   if (stage.writes_residual) return DriftSum::kOutput;
   return size.targets.shift != 0 ? DriftSum::kInput : DriftSum::kNone;
+}
+
+bool is_summed_behind(const StageShape& stage, const QuantizeSize& size) {
+  return drift_sum(stage, size) == DriftSum::kOutput && hessian_blocks(stage, size).size() == 1 &&
+         can_sum_behind(size.targets, stage.in(), size.tokens());
 }
 
 StagePart part_of(const StageParts& parts, size_t layer, size_t stage) {

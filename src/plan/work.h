@@ -53,6 +53,8 @@ enum class DriftSum {
   kOutput,  // [out, in], of the one linear that writes into the residual stream
 };
 DriftSum drift_sum(const StageShape& stage, const QuantizeSize& size);
+// Whether that of the output is summed behind the linear in a run in float32 (ResidualDrift).
+bool is_summed_behind(const StageShape& stage, const QuantizeSize& size);
 
 // The diagonal blocks of its Hessian.
 std::vector<ColumnRange> hessian_blocks(const StageShape& stage, const QuantizeSize& size);

@@ -23,10 +23,8 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
 constexpr int kSweepsSolvedAgain = 2;  // later sweeps find next to nothing by it (docs/DECISIONS.md, "Descent")
-static_assert(kTileRows % kFeedbackLanes == 0);
 
 // A group of the file, and the factor of its own Hessian where it is to be solved again.
 struct Group {
@@ -72,19 +70,20 @@ std::vector<Group> groups_of(const SymmetricView& h, const LinearSpec& spec) {
 class TileDescent {
  public:
   TileDescent(MatrixView<const float> weight, const SymmetricView& h, const std::vector<double>& units,
-              const GptqOptions& options, QuantizedLinear& linear, int64_t first_row)
+              const GptqOptions& options, QuantizedLinear& linear, int64_t first_row, int64_t lanes)
       : h_(h),
         linear_(linear),
         solver_(linear.spec, options),
         first_row_(first_row),
-        weight_(weight.row_range(first_row, std::min(kTileRows, weight.rows - first_row))),
+        lanes_(lanes),
+        weight_(weight.row_range(first_row, std::min(lanes, weight.rows - first_row))),
         rows_(weight_.rows),
         gradient_(weight_, units) {}
 
   // The part that the errors of the group have in p.
   void begin(const Group& group, const GradientPanel& panel) {
     read_values(group);
-    Matrix<double> error = Matrix<double>::zeros(group.width, kTileRows);
+    Matrix<double> error = Matrix<double>::zeros(group.width, lanes_);
     for (int64_t row = 0; row < rows_; ++row) {
       for (int64_t k = 0; k < group.width; ++k)
         error(k, row) = static_cast<double>(weight_(row, group.first + k)) - value_(k, row);
@@ -94,9 +93,9 @@ class TileDescent {
 
   void improve(const Group& group, const GradientPanel& panel, bool again) {
     read_values(group);
-    local_ = Matrix<double>::zeros(group.width, kTileRows);
+    local_ = Matrix<double>::zeros(group.width, lanes_);
     gradient_.read(group.first, local_.view());
-    change_ = Matrix<double>::zeros(group.width, kTileRows);
+    change_ = Matrix<double>::zeros(group.width, lanes_);
     changed_ = false;
     if (again && !group.block.empty()) solve_again(group);
     move_scales(group);
@@ -111,7 +110,7 @@ class TileDescent {
     return linear_.codes(first_row_ + row, column) - linear_.zeros(group, first_row_ + row);
   }
   void read_values(const Group& group) {
-    value_ = Matrix<double>::zeros(group.width, kTileRows);
+    value_ = Matrix<double>::zeros(group.width, lanes_);
     for (int64_t row = 0; row < rows_; ++row) {
       const double scale = static_cast<double>(scale_of(group.index, row));
       for (int64_t k = 0; k < group.width; ++k) value_(k, row) = scale * steps_of(group.index, group.first + k, row);
@@ -141,11 +140,11 @@ class TileDescent {
   void solve_again(const Group& group) {
     Matrix<double> move = local_.clone();  // t - q = H_gg^-1 p
     solve_columns(group.factor.view(), move.view());
-    Matrix<double> free(group.width, kTileRows), miss(group.width, kTileRows);  // t, t - q of the new codes
+    Matrix<double> free(group.width, lanes_), miss(group.width, lanes_);  // t, t - q of the new codes
     for (int64_t i = 0; i < free.size(); ++i) free.data()[i] = value_.data()[i] + move.data()[i];
     const auto choices =
         solver_.solve(group.block.front(), {rows_, free.view(), MatrixView<const double>(), free.view()}, miss.view());
-    Matrix<double> change = Matrix<double>::zeros(group.width, kTileRows);
+    Matrix<double> change = Matrix<double>::zeros(group.width, lanes_);
     for (int64_t row = 0; row < rows_; ++row) {
       double loss = 0;  // (t - q) H_gg (t - q)^T
       for (int64_t k = 0; k < group.width; ++k) loss += move(k, row) * local_(k, row);
@@ -162,11 +161,11 @@ class TileDescent {
   }
 
   void move_scales(const Group& group) {
-    Matrix<double> steps = Matrix<double>::zeros(group.width, kTileRows);  // c
+    Matrix<double> steps = Matrix<double>::zeros(group.width, lanes_);  // c
     for (int64_t row = 0; row < rows_; ++row) {
       for (int64_t k = 0; k < group.width; ++k) steps(k, row) = steps_of(group.index, group.first + k, row);
     }
-    Matrix<double> product = Matrix<double>::zeros(group.width, kTileRows);  // H_gg c
+    Matrix<double> product = Matrix<double>::zeros(group.width, lanes_);  // H_gg c
     add_product(h_, group.first, group.first, steps.view(), product.view());
     for (int64_t row = 0; row < rows_; ++row) {
       double slope = 0, curvature = 0;
@@ -191,19 +190,19 @@ class TileDescent {
   }
 
   void move_codes(const Group& group, int64_t first, int64_t count) {
-    std::vector<double> scale(kTileRows), zero(kTileRows);
-    for (int64_t lane = 0; lane < kTileRows; ++lane) {
+    std::vector<double> scale(static_cast<size_t>(lanes_)), zero(static_cast<size_t>(lanes_));
+    for (int64_t lane = 0; lane < lanes_; ++lane) {
       const int64_t row = std::min(lane, rows_ - 1);
       scale[static_cast<size_t>(lane)] = static_cast<double>(scale_of(group.index, row));
       zero[static_cast<size_t>(lane)] = linear_.zeros(group.index, first_row_ + row);
     }
     const int64_t column = group.first + first;
     const Matrix<double> lower = lower_block(h_, column, count);
-    Matrix<double> change(count, kTileRows);
+    Matrix<double> change(count, lanes_);
     feedback_block(FeedbackBlock<double>{.lower = lower.data(),
                                          .stride = count,
                                          .width = count,
-                                         .lanes = kTileRows,
+                                         .lanes = lanes_,
                                          .w = value_.row(first),
                                          .f = local_.row(first),
                                          .scale = scale.data(),
@@ -222,6 +221,7 @@ class TileDescent {
   QuantizedLinear& linear_;
   GroupSolver solver_;
   int64_t first_row_;
+  int64_t lanes_;                   // of which rows_ are rows of the weight
   MatrixView<const float> weight_;  // [rows, in]
   int64_t rows_;
   TileGradient gradient_;  // p, as it was when the present group began
@@ -242,7 +242,8 @@ void descend(MatrixView<const float> weight, const PreparedHessian& prepared, co
   for (double& value : h.diagonal) value += prepared.lambda;
   const std::vector<Group> groups = groups_of(h, linear.spec);
   const GradientPanels panels(h);
-  const int64_t tiles = ceil_div(weight.rows, kTileRows);
+  const int64_t lanes = solver_rows(weight.rows, threads());
+  const int64_t tiles = ceil_div(weight.rows, lanes);
   const int64_t together = tiles_together(threads());
   for (int64_t first = 0; first < tiles; first += together) {
     std::vector<std::unique_ptr<TileDescent>> batch(static_cast<size_t>(std::min(together, tiles - first)));
@@ -250,7 +251,7 @@ void descend(MatrixView<const float> weight, const PreparedHessian& prepared, co
       parallel_for(std::ssize(batch), [&](int64_t t) { body(batch[static_cast<size_t>(t)], first + t); });
     };
     for_each_tile([&](auto& tile, int64_t number) {
-      tile = std::make_unique<TileDescent>(weight, h, panels.units(), options, linear, number * kTileRows);
+      tile = std::make_unique<TileDescent>(weight, h, panels.units(), options, linear, number * lanes, lanes);
     });
     for (int sweep = -1; sweep < options.sweeps; ++sweep) {
       for (const Group& group : groups) {

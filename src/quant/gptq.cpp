@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/checked.h"
@@ -27,9 +28,8 @@
 namespace hesse {
 namespace {
 
-constexpr int64_t kTileRows = kSolverRows;
 constexpr int64_t kBlockColumns = 64;
-static_assert(kTileRows % kFeedbackLanes == 0);
+static_assert(kSolverRows % kFeedbackLanes == 0);
 
 // Columns [begin, begin + width) in solving order: those of one group.
 struct Segment {
@@ -41,7 +41,7 @@ struct Segment {
 class TileSolver {
  public:
   TileSolver(MatrixView<const float> weight, const PreparedHessian& prepared, const LinearSpec& spec,
-             const GptqOptions& options, QuantizedLinear& result, int64_t first_row)
+             const GptqOptions& options, QuantizedLinear& result, int64_t first_row, int64_t lanes)
       : weight_(weight),
         r_(prepared.factor()),
         order_(prepared.order),
@@ -49,9 +49,10 @@ class TileSolver {
         group_solver_(spec, options),
         result_(result),
         first_row_(first_row),
-        rows_(std::min(kTileRows, weight.rows - first_row)),
-        w_(Matrix<double>::zeros(weight.cols, kTileRows)),
-        error_(Matrix<double>::zeros(weight.cols, kTileRows)) {
+        lanes_(lanes),
+        rows_(std::min(lanes, weight.rows - first_row)),
+        w_(Matrix<double>::zeros(weight.cols, lanes)),
+        error_(Matrix<double>::zeros(weight.cols, lanes)) {
     for (int64_t row = 0; row < rows_; ++row) {
       for (int64_t k = 0; k < weight.cols; ++k)
         w_(k, row) = static_cast<double>(weight(first_row + row, order_[static_cast<size_t>(k)]));
@@ -103,7 +104,7 @@ class TileSolver {
 
   // [width, rows] sum over i < begin of e_i R_ik.
   Matrix<double> feedback_of(int64_t begin, int64_t width) const {
-    Matrix<double> feedback = Matrix<double>::zeros(width, kTileRows);
+    Matrix<double> feedback = Matrix<double>::zeros(width, lanes_);
     gemm_tn_add(r_.block(0, begin, begin, width), error_.view().row_range(0, begin), feedback.view());
     return feedback;
   }
@@ -111,11 +112,11 @@ class TileSolver {
   void solve_block(int64_t begin, int64_t width) {
     const Matrix<double> feedback = feedback_of(begin, width);
     Matrix<double> lower(width, width);
-    Matrix<double> scale(width, kTileRows), zero(width, kTileRows);
+    Matrix<double> scale(width, lanes_), zero(width, lanes_);
     for (int64_t k = 0; k < width; ++k) {
       for (int64_t i = 0; i <= k; ++i) lower(k, i) = r_(begin + i, begin + k);
       const int64_t group = order_[static_cast<size_t>(begin + k)] / spec_.group_width(weight_.cols);
-      for (int64_t row = 0; row < kTileRows; ++row) {
+      for (int64_t row = 0; row < lanes_; ++row) {
         const int64_t o = first_row_ + std::min(row, rows_ - 1);
         scale(k, row) = static_cast<double>(result_.scales(group, o));
         zero(k, row) = result_.zeros(group, o);
@@ -124,12 +125,12 @@ class TileSolver {
     feedback_block(FeedbackBlock<double>{.lower = lower.data(),
                                          .stride = width,
                                          .width = width,
-                                         .lanes = kTileRows,
+                                         .lanes = lanes_,
                                          .w = w_.row(begin),
                                          .f = feedback.data(),
                                          .scale = scale.data(),
                                          .zero = zero.data(),
-                                         .grid_stride = kTileRows,
+                                         .grid_stride = lanes_,
                                          .top = static_cast<double>(spec_.max_code()),
                                          .error = error_.row(begin),
                                          .loss = nullptr});
@@ -142,6 +143,7 @@ class TileSolver {
   GroupSolver group_solver_;
   QuantizedLinear& result_;
   int64_t first_row_;
+  int64_t lanes_;  // of which rows_ are rows of the weight
   int64_t rows_;
   Matrix<double> w_;      // [in, rows] weights, in solving order
   Matrix<double> error_;  // [in, rows] e, in solving order
@@ -164,6 +166,18 @@ std::vector<Segment> segments_of(const std::vector<int32_t>& order, int64_t grou
 
 }  // namespace
 
+int64_t solver_rows(int64_t out, int64_t threads) {
+  constexpr int64_t kOverhead = kFeedbackLanes / 2;  // what a tile costs besides its rows, in rows
+  int64_t best = kSolverRows, least = std::numeric_limits<int64_t>::max();
+  for (int64_t rows = kSolverRows; rows > 0; rows -= kFeedbackLanes) {
+    const int64_t rounds = ceil_div(ceil_div(out, rows), threads);
+    if (rounds * (rows + kOverhead) >= least) continue;
+    least = rounds * (rows + kOverhead);
+    best = rows;
+  }
+  return best;
+}
+
 QuantizedLinear solve_gptq(MatrixView<const float> weight, const PreparedHessian* prepared, const LinearSpec& spec,
                            const GptqOptions& options) {
   const int64_t width = spec.group_width(weight.cols);
@@ -176,8 +190,9 @@ QuantizedLinear solve_gptq(MatrixView<const float> weight, const PreparedHessian
   const std::vector<Segment> segments = known_grid ? std::vector<Segment>() : segments_of(prepared->order, width);
   std::vector<GroupBlock> blocks;
   for (const Segment& s : segments) blocks.emplace_back(prepared->factor().block(s.begin, s.begin, s.width, s.width));
-  parallel_for(ceil_div(weight.rows, kTileRows), [&](int64_t tile) {
-    TileSolver solver(weight, *prepared, spec, options, result, tile * kTileRows);
+  const int64_t lanes = solver_rows(weight.rows, threads());
+  parallel_for(ceil_div(weight.rows, lanes), [&](int64_t tile) {
+    TileSolver solver(weight, *prepared, spec, options, result, tile * lanes, lanes);
     if (known_grid) {
       solver.solve_on_grid(0, weight.cols);
     } else {

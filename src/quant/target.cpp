@@ -77,6 +77,41 @@ void OutputDrift::add(ConstComputeView x, ConstComputeView x_quantized, MatrixVi
   add_product_tn(sums, x_quantized, sum_.view());
 }
 
+void ResidualDrift::add(MatrixView<const float> h_behind, MatrixView<const float> h_quantized,
+                        ConstComputeView x_quantized) {
+  Matrix<float> y(h_behind.rows, h_behind.cols);
+  for_each_tile(y.rows(), [&](int64_t first, int64_t rows) {
+    for (int64_t r = first; r < first + rows; ++r) {
+      for (int64_t c = 0; c < y.cols(); ++c) y(r, c) = h_behind(r, c) - h_quantized(r, c);
+      for (int64_t c = 0; c < std::ssize(bias_); ++c) y(r, c) -= bias_[static_cast<size_t>(c)];
+    }
+  });
+  add_product_tn(std::as_const(y).view(), x_quantized, sum_.view());
+}
+
+Matrix<double> ResidualDrift::correction(MatrixView<const float> weight, const Hessian& hessian,
+                                         const ShiftOptions& options) const {
+  Matrix<double> result(weight.rows, weight.cols);
+  const SymmetricView h = view_of(hessian);
+  for_each_tile(weight.rows, [&](int64_t first, int64_t rows) {
+    Matrix<double> transposed(weight.cols, rows), product = Matrix<double>::zeros(weight.cols, rows);  // W^T, H W^T
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < weight.cols; ++c) transposed(c, r) = static_cast<double>(weight(first + r, c));
+    }
+    add_product(h, 0, 0, transposed.view(), product.view());
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < weight.cols; ++c)
+        result(first + r, c) = options.shift * (sum_(first + r, c) - product(c, r));
+    }
+  });
+  return result;
+}
+
+bool can_sum_behind(const ShiftOptions& options, int64_t in, int64_t tokens) {
+  constexpr int64_t kTokensPerChannel = 4;  // products in float64 are half as fast, and in small pieces less than that
+  return options.shift != 0 && options.shift == options.residual && tokens >= kTokensPerChannel * in;
+}
+
 double target_damping(const ShiftOptions& options, double damping, int64_t in, int64_t tokens) {
   const double ridge = options.ridge * static_cast<double>(in) / static_cast<double>(std::max<int64_t>(1, tokens));
   return std::max(damping, ridge);

@@ -9,8 +9,13 @@
 // regression on `in` channels explains the share in / tokens by chance, layer after layer; so lambda grows with it.
 #pragma once
 
+#include <cstdint>
+#include <utility>
+#include <vector>
+
 #include "base/compute_matrix.h"
 #include "base/matrix.h"
+#include "quant/hessian.h"
 #include "quant/options.h"
 #include "quant/prepared.h"
 
@@ -46,6 +51,31 @@ class OutputDrift {
   ShiftOptions options_;
   Matrix<double> sum_;
 };
+
+// Both terms for a linear that writes into the residual stream, where shift = residual. The original stream behind it,
+// h' = h + W x + b, holds both, so that no product with W is needed for every token:
+//
+//     N = shift * (sum (h' - b - h~) x~^T - W H)
+//
+// A difference of sums that are larger than N: what is lost are the digits by which the drift is smaller than the
+// streams, of sums that are good to seven.
+class ResidualDrift {
+ public:
+  // `bias` [out] or empty.
+  ResidualDrift(int64_t out, int64_t in, std::vector<float> bias)
+      : bias_(std::move(bias)), sum_(Matrix<double>::zeros(out, in)) {}
+  // One batch: the original stream behind the linear and the quantized one in front of it [tokens, out], the quantized
+  // model's input [tokens, in] in float32.
+  void add(MatrixView<const float> h_behind, MatrixView<const float> h_quantized, ConstComputeView x_quantized);
+  // N [out, in]; `hessian` is that of the same tokens.
+  Matrix<double> correction(MatrixView<const float> weight, const Hessian& hessian, const ShiftOptions& options) const;
+
+ private:
+  std::vector<float> bias_;
+  Matrix<double> sum_;  // [out, in] sum (h' - b - h~) x~^T
+};
+// Whether that is possible and less work: W H is one product in float64, the other way one in float32 a token.
+bool can_sum_behind(const ShiftOptions& options, int64_t in, int64_t tokens);
 
 // lambda / mean diag(H) of the regression for inputs of `in` channels; `damping` is that of the solve.
 double target_damping(const ShiftOptions& options, double damping, int64_t in, int64_t tokens);

@@ -39,7 +39,10 @@ class Collector {
     const bool room_for_two = split_columns(stage.in(), group_width, job.hessian_memory_bytes / 2).size() == 1;
     if (room_for_two && job.windows->count() >= kHeldOutEvery) result_.held_out.emplace(stage.in());
     if (!streams.original) return;
-    if (stage.writes_residual || !whole) {
+    if (sums_behind(job, stage)) {
+      const Linear& linear = stage.linears.front();
+      result_.residual.emplace(linear.weight.rows(), stage.in(), linear.bias);
+    } else if (stage.writes_residual || !whole) {
       ShiftOptions targets = job.gptq.targets;
       if (!stage.writes_residual) targets.residual = 0;
       for (const Linear& linear : stage.linears) result_.outputs.emplace_back(linear.weight.view(), targets);
@@ -58,7 +61,7 @@ class Collector {
   BatchRows rows_of(int64_t first, int64_t count) const {
     const auto rows = [&](const auto& m) { return ConstComputeView(m.view()).row_range(first, count); };
     BatchRows batch{.x = rows(streams_.quantized.x), .original_x = {}, .h = {}, .original_h = {}, .copies = {}};
-    if (streams_.original) batch.original_x = rows(streams_.original->x);
+    if (streams_.original && !result_.residual) batch.original_x = rows(streams_.original->x);
     if (streams_.original && stage_.writes_residual) {
       batch.h = rows(streams_.quantized.h);
       batch.original_h = rows(streams_.original->h);
@@ -97,6 +100,7 @@ class Collector {
       (is_held_out(first + good[static_cast<size_t>(r)]) ? held_out : fit).push_back(r);
     add_to_hessians(batch.x, fit, held_out);
     if (result_.input) result_.input->add(batch.original_x, batch.x);
+    if (result_.residual) result_.residual->add(batch.original_h.f32(), batch.h.f32(), batch.x);
     for (OutputDrift& output : result_.outputs)
       output.add(batch.original_x, batch.x, batch.original_h.f32(), batch.h.f32());
   }
@@ -165,6 +169,14 @@ class Collector {
 };
 
 }  // namespace
+
+bool sums_behind(const Job& job, const Block::Stage& stage) {
+  const int64_t group_width = job.spec.group_width(stage.in());
+  const bool whole = split_columns(stage.in(), group_width, job.hessian_memory_bytes).size() == 1;
+  const auto tokens = static_cast<int64_t>(job.windows->ids.size());
+  return stage.writes_residual && whole && stage.linears.front().weight.type() == ComputeType::kF32 &&
+         can_sum_behind(job.gptq.targets, stage.in(), tokens);
+}
 
 Collected collect(const Job& job, const Block::Stage& stage, const Streams& streams) {
   return Collector(job, stage, streams).run();

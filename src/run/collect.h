@@ -30,12 +30,17 @@ struct Collected {
   std::optional<Hessian> held_out;   // one sequence in kHeldOutEvery; with enough sequences and room for two Hessians
   std::optional<InputDrift> input;   // for linears that share their input
   std::vector<OutputDrift> outputs;  // one for each linear, where the drift is summed by itself
-  int64_t left_out = 0;              // tokens with a value that is not finite
+  std::optional<ResidualDrift> residual;  // of the linear that writes into the residual stream
+  int64_t left_out = 0;                   // tokens with a value that is not finite
   std::optional<BadToken> first_bad;
   float largest_activation = 0;
 };
 
-// `streams` stand in front of `stage`, whose weights are still the original ones.
+// With two streams: whether the original one has to stand behind the stage, and not in front of it, for collect().
+bool sums_behind(const Job& job, const Block::Stage& stage);
+
+// `streams` stand in front of `stage`, whose weights are still the original ones; the original stream as sums_behind()
+// has it.
 Collected collect(const Job& job, const Block::Stage& stage, const Streams& streams);
 
 }  // namespace hesse

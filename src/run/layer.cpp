@@ -68,9 +68,12 @@ class LayerRun {
 
   void solve_and_finish(size_t index, double share) {
     Block::Stage& stage = block_.stages()[index];
+    const bool original_first = original_ && sums_behind(job_, stage);
+    if (original_first) finish(*original_, index, *streams_.original, nullptr);
     std::vector<SolvedLinear> solved = solve(index, share);
     std::vector<float> peaks(stage.linears.size(), 0.0f);
-    finish_streams(index, &peaks);
+    finish(block_, index, streams_.quantized, &peaks);
+    if (original_ && !original_first) finish(*original_, index, *streams_.original, nullptr);
     for (SolvedLinear& linear : solved) {
       const float peak = peaks[index_of(stage, linear.record.name)];
       if (std::isfinite(peak)) linear.record.largest_output = static_cast<double>(peak);
@@ -83,12 +86,8 @@ class LayerRun {
     clock_.time("read", [&] {
       for (Linear& linear : stage.linears) take_packed(index, linear);
     });
-    finish_streams(index, nullptr);
-  }
-
-  void finish_streams(size_t stage, std::vector<float>* peaks) {
-    finish(block_, stage, streams_.quantized, peaks);
-    if (original_) finish(*original_, stage, *streams_.original, nullptr);
+    finish(block_, index, streams_.quantized, nullptr);
+    if (original_) finish(*original_, index, *streams_.original, nullptr);
   }
 
   void take_packed(size_t index, Linear& linear) const {

@@ -12,7 +12,7 @@ namespace hesse {
 
 // When saving is worth its time.
 struct SnapshotRule {
-  double worth = 30;                    // times what it costs must have passed since the one before
+  double worth = 100;                   // times what it costs must have passed since the one before
   double first_bytes_per_second = 2e8;  // what the first one is expected to cost
   int64_t spare_bytes = 1'000'000'000;  // that must stay free on the disk besides the result
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "hesse/error.h"
@@ -122,7 +123,12 @@ double compare_held_out(const Job& job, const Block::Stage& stage, Collected& co
 // drift of `collected` is used up.
 void shift_targets(const Job& job, Collected& collected, const PrepareOptions& solving,
                    std::vector<Matrix<float>>& targets) {
-  if (!collected.input && collected.outputs.empty()) return;
+  if (!collected.input && !collected.residual && collected.outputs.empty()) return;
+  std::optional<Matrix<double>> behind;  // of the one linear of its stage, where H is whole
+  if (collected.residual) {
+    behind = collected.residual->correction(targets.front().view(), collected.hessians.front(), job.gptq.targets);
+    collected.residual.reset();
+  }
   for (size_t r = 0; r < collected.ranges.size(); ++r) {
     const ColumnRange& range = collected.ranges[r];
     Hessian& hessian = collected.hessians[r];
@@ -132,7 +138,9 @@ void shift_targets(const Job& job, Collected& collected, const PrepareOptions& s
     for (size_t i = 0; i < targets.size(); ++i) {
       Matrix<double> shared;  // linears that share the drift of their input have one range only
       if (collected.input) shared = collected.input->correction(targets[i].view(), job.gptq.targets);
-      const Matrix<double>& correction = collected.input ? shared : collected.outputs[i].correction();
+      const Matrix<double>& correction = behind            ? *behind
+                                         : collected.input ? shared
+                                                           : collected.outputs[i].correction();
       const Matrix<float> weight = columns_of(targets[i].view(), range);
       const auto part = correction.view().block(0, range.first, weight.rows(), range.count);
       put_columns(shifted_target(weight.view(), part, regression), range, targets[i]);

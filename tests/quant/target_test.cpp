@@ -92,6 +92,44 @@ TEST(Target, OutputFormEqualsInputFormWithoutAResidual) {
   for (int64_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data()[i], b.data()[i], 1e-4);
 }
 
+// Behind the linear, with a bias: the same N, but for roundings of sums some ten times as large.
+TEST(Target, ResidualFormEqualsTheOutputForm) {
+  Rng rng(kSeed);
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  const Drifted d = make_drifted(rng, 0.01);
+  const Matrix<float> weight = random_matrix(rng, kOut, kIn);
+  const ShiftOptions options{.shift = 0.8, .residual = 0.8};
+  const Matrix<float> h = random_matrix(rng, kTokens, kOut), h_quantized = random_matrix(rng, kTokens, kOut);
+  std::vector<float> bias;
+  for (int64_t o = 0; o < kOut; ++o) bias.push_back(static_cast<float>(rng.normal()));
+  OutputDrift output(weight.view(), options);
+  output.add(d.x.view(), d.x_quantized.view(), h.view(), h_quantized.view());
+  ResidualDrift residual(kOut, kIn, bias);
+  Matrix<float> behind(kTokens, kOut);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      double y = double{h(t, o)} + bias[static_cast<size_t>(o)];
+      for (int64_t i = 0; i < kIn; ++i) y += double{weight(o, i)} * d.x(t, i);
+      behind(t, o) = static_cast<float>(y);
+    }
+  }
+  residual.add(behind.view(), h_quantized.view(), d.x_quantized.view());
+  Hessian hessian(kIn);
+  hessian.add(d.x_quantized.view());
+  const Matrix<double> a = output.correction().clone(), b = residual.correction(weight.view(), hessian, options);
+  double largest = 0;
+  for (int64_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a.data()[i]));
+  EXPECT_GT(largest, 1);
+  for (int64_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a.data()[i], b.data()[i], 1e-4 * largest);
+}
+
+TEST(Target, TheResidualFormNeedsEqualSharesAndEnoughTokens) {
+  EXPECT_TRUE(can_sum_behind({.shift = 0.8, .residual = 0.8}, 1536, 4 * 1536));
+  EXPECT_FALSE(can_sum_behind({.shift = 0.8, .residual = 0.8}, 1536, 4 * 1536 - 1));
+  EXPECT_FALSE(can_sum_behind({.shift = 0.8, .residual = 0.7}, 1536, 1 << 20));
+  EXPECT_FALSE(can_sum_behind({.shift = 0, .residual = 0}, 1536, 1 << 20));
+}
+
 Matrix<uint16_t> rounded(const Matrix<float>& m) {
   Matrix<uint16_t> bits(m.rows(), m.cols());
   for (int64_t i = 0; i < m.size(); ++i) bits.data()[i] = float_to_bf16(m.data()[i]);

@@ -91,9 +91,11 @@ def write_weights(folder: Path, weights: dict, shards: int) -> None:
 def make_weights(folder: Path, variant: dict) -> None:
     """In the names that transformers gives a file that it saves."""
     model = build(folder)
-    values = random_values({name: tuple(p.shape) for name, p in model.named_parameters()}, variant)
+    parameters = dict(model.named_parameters())
+    parameters.update({name: value for name, value in model.named_buffers() if name.endswith("e_score_correction_bias")})
+    values = random_values({name: tuple(p.shape) for name, p in parameters.items()}, variant)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters.items():
             parameter.copy_(values[name])
     with tempfile.TemporaryDirectory() as scratch:
         model.to(type_of(variant)).save_pretrained(scratch)
@@ -105,14 +107,17 @@ def make_weights(folder: Path, variant: dict) -> None:
 
 
 def linears_of(model, folder: Path) -> list:
-    """Linears of the decoder's layers, by their names in the file."""
+    """Linears of the decoder's layers, by their names in the file. Those of experts lie there one by one, and in the
+    model as one tensor of all."""
     stored = set()
     for file in folder.glob("model*.safetensors"):
         stored |= set(load_file(str(file)))
-    names = []
+    names = [key[: -len(".weight")] for key in stored if ".experts." in key and key.endswith(".weight")]
     for name, module in model.named_modules():
         inside = ".layers." in name or ".h." in name
         if not isinstance(module, (torch.nn.Linear, Conv1D)) or not inside or "vision" in name or "visual" in name:
+            continue
+        if name.endswith("shared_expert_gate"):
             continue
         inner = "model.language_model."  # of today; older files say it in these ways
         spellings = {name, name.replace(inner, "language_model.model."), name.replace(inner, "model.")}

@@ -41,6 +41,34 @@ LLAMA3 = {
 LONGROPE = {
     "rope_type": "longrope", "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5], "long_factor": [1.0, 1.5, 2.0, 3.0, 4.0, 5.0],
 }  # fmt: skip
+MIXTRAL = {
+    **LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 24,
+    "sliding_window": None,
+}  # fmt: skip
+QWEN2_MOE = {
+    **LLAMA, "model_type": "qwen2_moe", "hidden_size": 48, "num_experts": 4, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24, "shared_expert_intermediate_size": 40, "decoder_sparse_step": 1, "mlp_only_layers": [],
+    "norm_topk_prob": False, "num_hidden_layers": 2,
+}  # fmt: skip
+QWEN3_MOE = {
+    **LLAMA, "model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+    "norm_topk_prob": True, "decoder_sparse_step": 2, "mlp_only_layers": [3], "num_hidden_layers": 4,
+}  # fmt: skip
+DEEPSEEK_V2 = {
+    **{key: value for key, value in LLAMA.items() if key != "head_dim"}, "model_type": "deepseek_v2", "hidden_size": 40, "num_key_value_heads": 4, "q_lora_rank": None,
+    "kv_lora_rank": 24, "qk_nope_head_dim": 10, "qk_rope_head_dim": 8, "v_head_dim": 10, "n_routed_experts": 4,
+    "num_experts_per_tok": 2, "n_shared_experts": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1,
+    "routed_scaling_factor": 1.5, "topk_method": "greedy", "n_group": None, "topk_group": None,
+    "norm_topk_prob": False,
+}  # fmt: skip
+DEEPSEEK_V3 = {
+    **DEEPSEEK_V2, "model_type": "deepseek_v3", "q_lora_rank": 16, "n_routed_experts": 6, "n_shared_experts": 1,
+    "n_group": 3, "topk_group": 2, "norm_topk_prob": True, "rope_interleave": True,
+}  # fmt: skip
+DEEPSEEK_YARN = {
+    "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "mscale": 0.7, "mscale_all_dim": 1.2,
+    "beta_fast": 32, "beta_slow": 1,
+}  # fmt: skip
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 STABLELM = {
     **LLAMA, "model_type": "stablelm", "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.34, "use_qkv_bias": True,
@@ -147,6 +175,18 @@ VARIANTS = {
     "baichuan2_13b": {"config": of(LLAMA, model_type="baichuan", head_dim=None, num_key_value_heads=None,
                                    rope_theta=None, max_position_embeddings=None, model_max_length=128,
                                    num_attention_heads=5, z_loss_weight=0), "like": "baichuan"},
+    "mixtral": {"config": of(MIXTRAL), "wrong": [{"num_experts_per_tok": 1}]},
+    "mixtral_window": {"config": of(MIXTRAL, sliding_window=20, num_local_experts=3), "wrong": WINDOW_WRONG},
+    "qwen2_moe": {"config": of(QWEN2_MOE), "wrong": [{"norm_topk_prob": True}]},
+    "qwen3_moe": {"config": of(QWEN3_MOE), "wrong": [{"norm_topk_prob": False}]},
+    "deepseek_v2": {"config": of(DEEPSEEK_V2), "wrong": [{"routed_scaling_factor": 1.0}]},
+    "deepseek_v2_groups": {"config": of(DEEPSEEK_V2, q_lora_rank=16, n_routed_experts=6, n_group=3, topk_group=1,
+                                        topk_method="group_limited_greedy", rope_scaling=DEEPSEEK_YARN),
+                           "wrong": [{"topk_method": "greedy"}, {"rope_scaling": {**DEEPSEEK_YARN, "mscale_all_dim": 0}}]},
+    "deepseek_v3": {"config": of(DEEPSEEK_V3),
+                    "wrong": [{"topk_group": 3}, {"norm_topk_prob": False}, {"rope_interleave": False}]},
+    "deepseek_v3_yarn": {"config": of(DEEPSEEK_V3, q_lora_rank=None, rope_interleave=False, rope_scaling=DEEPSEEK_YARN,
+                                      first_k_dense_replace=0), "wrong": [{"rope_scaling": None}]},
     "phi": {"config": of(GPT, model_type="phi", partial_rotary_factor=0.5, layer_norm_eps=1e-5, hidden_act="gelu_new"),
             "wrong": [{"partial_rotary_factor": 1.0}]},
     "phi_head_norms": {"config": of(GPT, model_type="phi", partial_rotary_factor=0.5, qk_layernorm=True)},

@@ -18,10 +18,11 @@ enum class LinearStatus {
   kDampingRaised,    // the factorization failed at first; a larger lambda made it work
   kEigenvalueFloor,  // no lambda within bounds did; small eigenvalues of H were raised
   kRoundingBetter,   // the solver's answer lost more than rounding to nearest, which was taken
+  kUnreached,        // an expert that no token reached: rounded to nearest, with scales for tokens in general
   kFallback,         // there was no factor; rounded to nearest instead
   kSkipped,          // weights that are not finite; left as it was
 };
-// "ok", "damping-raised", "eigenvalue-floor", "rounding-better", "fallback", "skipped"
+// "ok", "damping-raised", "eigenvalue-floor", "rounding-better", "unreached", "fallback", "skipped"
 std::string_view status_name(LinearStatus status);
 
 // One linear of a run. Symbols: W [out, in] the weights (with two streams their shifted target), E = W - Q the error of
@@ -30,6 +31,7 @@ std::string_view status_name(LinearStatus status);
 struct LinearRecord {
   std::string name;  // as in the file, without ".weight"
   int64_t layer = 0;
+  int64_t expert = -1;  // whose it is; -1: of none that tokens are sent to
   int64_t out = 0;
   int64_t in = 0;
   int bits = 0;
@@ -70,6 +72,7 @@ void visit_linear_record(Self& l, Visitor&& visit) {
   constexpr Measured kAlways = Measured::kAlways, kSometimes = Measured::kSometimes;
   visit("name", l.name, kAlways);
   visit("layer", l.layer, kAlways);
+  visit("expert", l.expert, kSometimes);
   visit("out", l.out, kAlways);
   visit("in", l.in, kAlways);
   visit("bits", l.bits, kAlways);
@@ -115,6 +118,7 @@ enum class Trouble {
   kDampingRaised,         //
   kEigenvalueFloor,       //
   kRoundingBetter,        //
+  kUnreachedExpert,       // no token of the calibration text was sent to it
   kFallback,              //
 };
 std::string_view trouble_name(Trouble trouble);                         // "few-tokens"
@@ -160,8 +164,15 @@ struct RunRecord {
   double bits_per_weight = 0;                // of the quantized linears, scales and zero points included
   std::optional<Forecast> forecast;          // after a trial, which leaves no result
 
-  int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter, kFallback or kSkipped
+  int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter and beyond
 };
+
+// The calibration tokens that were sent to each expert of a layer; -1 for one that the run was not about.
+struct ExpertTokens {
+  int64_t layer = 0;
+  std::vector<int64_t> tokens;  // by the number of the expert
+};
+std::vector<ExpertTokens> expert_tokens(const RunRecord& record);  // of the layers that have experts
 
 // What a run finds done when it goes on with an interrupted one.
 struct Resumed {

@@ -25,6 +25,11 @@ ModelConfig config_of(const Family& family) {
   config.heads = config.kv_heads = config.head_dim = config.vocab = 1;
   config.residual_scale = 1;
   config.layer_attention = {{}};
+  if (!family.experts.router.empty())
+    config.experts = {.count = 1, .per_token = 1, .width = 1, .shared_width = 1, .layers = {true}};
+  if (family.experts.shared.empty()) config.experts.shared_width = 0;
+  if (family.attention == AttentionKind::kLatent)
+    config.latent = {.q_rank = 1, .kv_rank = 1, .nope = 1, .rope = 1, .value = 1};
   return config;
 }
 

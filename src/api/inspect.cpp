@@ -45,15 +45,14 @@ ModelInfo inspect(const InspectOptions& options) {
   info.rope = describe_rope(c);
   info.tied_head = head_module(c, *opened.source) != c.own_head();
   const Model model(c, *opened.source, 1);  // checks that every tensor is there with its shape
-  const std::vector<StageShape> stages = model_stages(c);
-  info.group_sizes = dividing_group_sizes(stages);
+  info.group_sizes = dividing_group_sizes(model_stages(c));
   info.group_sizes.push_back(-1);
-  const int64_t stages_per_layer = static_cast<int64_t>(stages.size()) / c.layers;
-  for (size_t i = 0; i < stages.size(); ++i) {
-    for (const LinearShape& linear : stages[i].linears) {
-      info.linears.push_back({linear.name, static_cast<int64_t>(i) / stages_per_layer, linear.out, linear.in,
-                              std::string(stages[i].name)});
-      info.parameters += linear.out * linear.in;
+  for (int64_t layer = 0; layer < c.layers; ++layer) {
+    for (const StageShape& stage : layer_stages(c, layer)) {
+      for (const LinearShape& linear : stage.linears) {
+        info.linears.push_back({linear.name, layer, linear.out, linear.in, std::string(stage.name)});
+        info.parameters += linear.out * linear.in;
+      }
     }
   }
   for (const TensorView* tensor : opened.checkpoint->tensors()) {

@@ -11,6 +11,7 @@
 #include "api/families.h"
 #include "api/prepare.h"
 #include "hesse/error.h"
+#include "model/fp8.h"
 #include "model/tensors.h"
 #include "plan/group_sizes.h"
 
@@ -80,7 +81,7 @@ void check_unused(const Prepared& prepared, const ModelConfig& config, Findings&
   std::vector<std::string> parts, others;
   for (const TensorView* tensor : prepared.job.checkpoint->tensors()) {
     const std::string& name = tensor->spec.name;
-    if (std::binary_search(known.begin(), known.end(), name)) continue;
+    if (std::binary_search(known.begin(), known.end(), name) || name.ends_with(fp8_scale_suffix())) continue;
     // Masks of old files are called "bias" and are no vectors.
     const bool vector = tensor->spec.shape.size() == 1;
     const bool mine = !config.is_part || name.starts_with(config.whole_name(""));
@@ -145,7 +146,8 @@ bool read_config(Prepared& prepared) {
   Job& job = prepared.job;
   Findings& findings = prepared.findings;
   if (!findings.attempt(kConfigFile, [&] { job.config_json = read_config_json(job.model_directory); })) return false;
-  if (const Json* quantized = job.config_json.find_value("quantization_config")) {
+  const Json* quantized = job.config_json.find_value("quantization_config");
+  if (quantized != nullptr && !is_fp8_config(quantized)) {
     const Json* method = quantized->find_value("quant_method");
     findings.error(bad_input(fmt::format("[config] config.json: the model is quantized already (quant_method {}); give "
                                          "the full-precision model",

@@ -8,10 +8,8 @@ namespace hesse {
 namespace {
 
 template <class T>
-Matrix<T> rows_of(MatrixView<const T> m, std::span<const int64_t> rows) {
-  Matrix<T> copy(static_cast<int64_t>(rows.size()), m.cols);
-  for (size_t i = 0; i < rows.size(); ++i) std::copy_n(m.row(rows[i]), m.cols, copy.row(static_cast<int64_t>(i)));
-  return copy;
+void put_rows(MatrixView<const T> m, std::span<const int64_t> rows, MatrixView<T> to) {
+  for (size_t i = 0; i < rows.size(); ++i) std::copy_n(m.row(rows[i]), m.cols, to.row(static_cast<int64_t>(i)));
 }
 
 }  // namespace
@@ -23,8 +21,14 @@ void refuse_compute_type(ComputeType asked) {
 }
 
 ComputeMatrix copy_rows(ConstComputeView m, std::span<const int64_t> rows) {
-  if (m.type == ComputeType::kF32) return rows_of(m.f32(), rows);
-  return rows_of(m.bf16(), rows);
+  ComputeMatrix copy(m.type, static_cast<int64_t>(rows.size()), m.cols);
+  copy_rows_to(m, rows, copy.view());
+  return copy;
+}
+
+void copy_rows_to(ConstComputeView m, std::span<const int64_t> rows, ComputeView to) {
+  if (m.type == ComputeType::kF32) return put_rows(m.f32(), rows, to.f32());
+  put_rows(m.bf16(), rows, to.bf16());
 }
 
 }  // namespace hesse

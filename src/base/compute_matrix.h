@@ -115,5 +115,7 @@ class ComputeMatrix {
 
 // The rows `rows` of m, in that order.
 ComputeMatrix copy_rows(ConstComputeView m, std::span<const int64_t> rows);
+// The same to `to`, of the same type and width and with a row for each.
+void copy_rows_to(ConstComputeView m, std::span<const int64_t> rows, ComputeView to);
 
 }  // namespace hesse

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -47,6 +49,21 @@ std::vector<std::string> names_of_fallbacks(const RunRecord& record) {
     if (linear.status >= LinearStatus::kRoundingBetter) names.push_back(linear.name);
   }
   return names;
+}
+
+// The table itself is in the record.
+std::string experts_text(const RunRecord& record) {
+  std::vector<int64_t> counts;
+  for (const ExpertTokens& layer : expert_tokens(record)) {
+    std::copy_if(layer.tokens.begin(), layer.tokens.end(), std::back_inserter(counts),
+                 [](int64_t count) { return count >= 0; });
+  }
+  if (counts.empty() || record.calibration_tokens == 0) return "";
+  std::sort(counts.begin(), counts.end());
+  return fact("experts", fmt::format("{} of {} without a token; the others got {} to {}, the middle one {}",
+                                     std::count(counts.begin(), counts.end(), 0), counts.size(),
+                                     *std::find_if(counts.begin(), counts.end() - 1, [](int64_t n) { return n > 0; }),
+                                     counts.back(), counts[counts.size() / 2]));
 }
 
 std::string mean_error_text(const RunRecord& record) {
@@ -168,6 +185,7 @@ std::string summary_text(const RunRecord& record) {
                format_bytes(record.peak_memory_bytes) +
                    beside(record.predicted_peak_memory_bytes >= 0, format_bytes(record.predicted_peak_memory_bytes)));
   if (!record.warnings.empty()) text += fact("warnings", fmt::format("{}", record.warnings.size()));
+  text += experts_text(record);
   text += troubles_text(record);
   const std::vector<std::string> fallbacks = names_of_fallbacks(record);
   text += fact("fallbacks", fallbacks.empty() ? "0"

@@ -45,8 +45,8 @@ std::vector<float> Decoder::next_logits(std::span<const int32_t> ids) {
   Matrix<float> h = model_.embed(ids, {.first = caches_.front().length});
   const int64_t length = static_cast<int64_t>(ids.size());
   for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
-    model_.block(layer).forward({.sequences = 1, .length = length, .cache = &caches_[static_cast<size_t>(layer)]},
-                                h.view());
+    model_.block(layer, ReadExperts::kWhenNeeded)
+        .forward({.sequences = 1, .length = length, .cache = &caches_[static_cast<size_t>(layer)]}, h.view());
   }
   const Matrix<float> logits = head_.logits(h.view().row_range(length - 1, 1));
   return {logits.data(), logits.data() + logits.size()};

@@ -63,7 +63,7 @@ std::vector<double> trial_losses(const Model& model, const WeightSource& source,
   }
   Matrix<float> h = model.embed(ids, {.length = length});
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    model.block(layer).forward(batch, h.view());
+    model.block(layer, ReadExperts::kWhenNeeded).forward(batch, h.view());
     if (!progress(static_cast<double>(layer + 1) / static_cast<double>(config.layers + 1))) return {};
   }
   const Matrix<float> x = head_input(config, source, h.view());

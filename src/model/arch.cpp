@@ -9,8 +9,8 @@ namespace {
 
 std::vector<Family> all_families() {
   std::vector<Family> all = llama_like_families();
-  std::vector<Family> more = gpt_like_families();
-  std::move(more.begin(), more.end(), std::back_inserter(all));
+  for (std::vector<Family> more : {expert_families(), gpt_like_families()})
+    std::move(more.begin(), more.end(), std::back_inserter(all));
   return all;
 }
 

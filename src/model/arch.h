@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "model/arch_experts.h"
+
 namespace hesse {
 
 // A flag of config.json.
@@ -70,6 +72,16 @@ enum class AttentionKind {
   kSplit,    // q, k and v apart
   kConcat,   // one linear: all queries, all keys, all values
   kGrouped,  // one linear: for each key head its query heads, the key, the value
+  kLatent,   // through narrow waists: LatentRule
+};
+
+// Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434): keys and values come from one narrow row, in which
+// a rotated part of the keys stands that all heads share; queries too, where config.json has a 'q_lora_rank', else from
+// the linear `q` of the row. Linears, and norms of the waists with an eps of their own.
+struct LatentRule {
+  std::string_view q_a = {}, q_a_norm = {}, q_b = {};
+  std::string_view kv_a = {}, kv_a_norm = {}, kv_b = {};
+  std::string_view interleave_key = {};  // a flag, on when missing: pairs (2i, 2i + 1) rotate; empty: they do
 };
 
 // The same of the MLP.
@@ -130,6 +142,7 @@ struct Family {
 
   AttentionKind attention = AttentionKind::kSplit;
   std::string_view q = {}, k = {}, v = {}, qkv = {}, o = {};  // linears
+  LatentRule latent = {};                                     // kLatent
   HeadNormKind head_norm = HeadNormKind::kNone;
   FlagRule head_norm_switch = {.key = {}, .missing = true};
   NormKind head_norm_kind = NormKind::kRms;
@@ -141,6 +154,7 @@ struct Family {
   Key activation_key = {"hidden_act"};
   std::vector<std::string_view> activations;  // its values that are understood; the first when the key is missing
   bool gelu_is_tanh = false;                  // files say "gelu" and mean the tanh form
+  ExpertsRule experts = {};                   // of the layers that have them in place of the MLP
 
   bool weights_in_out = false;  // linears of the layers lie in the file as [in, out]
   FlagRule qkv_bias = {}, o_bias = {}, mlp_bias = {}, head_bias = {};
@@ -202,6 +216,7 @@ const Wrapper* find_wrapper(std::string_view model_type);  // nullptr when unkno
 
 // Rows of the table, by kind of block; for arch.cpp.
 std::vector<Family> llama_like_families();
+std::vector<Family> expert_families();
 std::vector<Family> gpt_like_families();
 
 }  // namespace hesse

@@ -107,7 +107,10 @@ class ConfigReader {
     read_sizes(family);
     read_switches(family);
     attempt([&] { read_ropes(fields_, family, config_); });
-    if (config_.layers > 0) attempt([&] { config_.layer_attention = read_layers(fields_, family, config_.layers); });
+    config_.attention_scale *= static_cast<float>(config_.rope.score_factor);
+    if (config_.layers == 0) return;
+    attempt([&] { config_.layer_attention = read_layers(fields_, family, config_.layers); });
+    attempt([&] { config_.experts = read_experts(fields_, family, config_.layers); });
   }
 
   const ModelConfig& config() const { return config_; }
@@ -132,7 +135,11 @@ class ConfigReader {
     attempt([&] { c.layers = fields_.size(fields_.name_of(family.layers_key), 0, kMaxLayers); });
     attempt([&] { c.heads = size(family.heads_key); });
     attempt([&] { c.max_positions = size(family.positions_key, family.max_positions); });
-    if (c.heads > 0) attempt([&] { read_heads(family); });
+    if (c.heads > 0 && family.attention == AttentionKind::kLatent) {
+      attempt([&] { read_latent_heads(fields_, family, c); });
+    } else if (c.heads > 0) {
+      attempt([&] { read_heads(family); });
+    }
     attempt([&] { c.vocab = fields_.size("vocab_size"); });
     attempt([&] { c.norm_eps = static_cast<float>(fields_.positive(family.norm.eps_key, family.norm.eps)); });
     c.embedding_width = c.hidden;

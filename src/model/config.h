@@ -22,6 +22,7 @@ struct RopeConfig {
   double original_positions = 0;     // kLlama3, kYarn, kLongRope: what the model was first trained on
   double max_positions = 0;          // kDynamic: beyond this length the rotation changes
   double attention_factor = 1;       // kYarn, kLongRope: of cosines and sines
+  double score_factor = 1;           // kYarn: of the scores, in latent attention
   double beta_fast = 32;             // kYarn: turns within original_positions above which a frequency stays
   double beta_slow = 1;              // kYarn: below which it is divided by factor
   bool truncate = true;              // kYarn: the bounds in between are whole numbers
@@ -34,6 +35,33 @@ struct LayerAttention {
   int64_t window = 0;       // the keys that a query sees at most, its own included; 0: all before it
   bool local_rope = false;  // rotates by ModelConfig::local_rope
   bool rotates = true;
+};
+
+// Widths of latent attention. A head's query and key have a part that rotates behind one that does not.
+struct LatentConfig {
+  int64_t q_rank = 0;   // 0: queries have no waist
+  int64_t kv_rank = 0;  // 0: the family has none of all this
+  int64_t nope = 0;     // elements of a head that do not rotate
+  int64_t rope = 0;     // and that do
+  int64_t value = 0;    // of a value
+  bool interleaved = true;
+};
+
+// The experts of the layers that have them.
+struct ExpertsConfig {
+  int64_t count = 0;         // 0: no layer has any
+  int64_t per_token = 0;     // that each token goes through
+  int64_t width = 0;         // outputs of the gate of one
+  int64_t shared_width = 0;  // of the one that every token goes through; 0: there is none
+  int64_t groups = 1;
+  int64_t kept_groups = 1;
+  bool normalised = false;  // the weights of a token sum to 1
+  float scale = 1;          // of the weights
+  std::vector<bool> layers;
+
+  bool in_layer(int64_t layer) const {
+    return layer < static_cast<int64_t>(layers.size()) && layers[static_cast<size_t>(layer)];
+  }
 };
 
 struct ModelConfig {
@@ -68,6 +96,11 @@ struct ModelConfig {
   RopeConfig rope;
   RopeConfig local_rope;                        // of the layers that say so
   std::vector<LayerAttention> layer_attention;  // [layers]
+  ExpertsConfig experts;
+  LatentConfig latent;
+
+  // Of all heads, behind attention.
+  int64_t attention_width() const { return heads * (latent.kv_rank > 0 ? latent.value : head_dim); }
 
   // Names of modules in the file.
   std::string whole_name(std::string_view relative) const;

@@ -41,7 +41,11 @@ class Fields {
 
 // The rotations of the layers; the sizes in `result` stand.
 void read_ropes(const Fields& fields, const Family& family, ModelConfig& result);
+// Heads of latent attention, from the widths of their parts.
+void read_latent_heads(const Fields& fields, const Family& family, ModelConfig& result);
 // Windows, and which layers rotate: [layers].
 std::vector<LayerAttention> read_layers(const Fields& fields, const Family& family, int64_t layers);
+// Sizes of the experts, and which layers have them.
+ExpertsConfig read_experts(const Fields& fields, const Family& family, int64_t layers);
 
 }  // namespace hesse

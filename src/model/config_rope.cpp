@@ -91,6 +91,7 @@ class RopeReader {
     const double scale =
         both ? yarn_scale(result_.factor, above) / yarn_scale(result_.factor, below) : yarn_scale(result_.factor, 1);
     result_.attention_factor = optional("attention_factor", scale);
+    if (config_.latent.kv_rank > 0 && below != 0) result_.score_factor = std::pow(yarn_scale(result_.factor, below), 2);
   }
 
   void read_longrope() {
@@ -217,7 +218,8 @@ void read_ropes(const Fields& fields, const Family& family, ModelConfig& result)
   double theta = fields.positive(theta_key, family.rope_theta);
   const auto parse = [&](const Json& rope, double missing) {
     RopeReader reader(fields, rope, result);  // complains about what is no object
-    return reader.read(missing, rotary_dim(fields, family, rope, result.head_dim));
+    const int64_t rotating = result.latent.kv_rank > 0 ? result.latent.rope : result.head_dim;
+    return reader.read(missing, rotary_dim(fields, family, rope, rotating));
   };
   const std::string_view local_key = family.local_rope.theta_key;
   if (local_key.empty()) {

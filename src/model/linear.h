@@ -28,19 +28,28 @@ struct LinearShape {
   int unit = 0;                                // engines make one linear of those of a stage with the same number
 };
 
+constexpr int64_t kNoExpert = -1;
+
 // What the family's row and the config say of one layer, without any weights.
 struct StageShape {
-  std::string_view name;             // "qkv", "o", "gate_up", "down"
+  std::string_view name;             // "qkv", "o", "gate_up", "down"; with experts see moe.h
   bool writes_residual = false;      // the output of its one linear is added to the residual stream as it is
   std::vector<LinearShape> linears;  // all of the same `in`
+  int64_t expert = kNoExpert;        // whose linears they are; the number behind the last is the shared one's
+  int64_t passing = 0;               // columns of the stage's input behind those that the linears read
   int64_t in() const { return linears.front().in; }
+  int64_t input_width() const { return in() + passing; }
 };
 
 struct Stage {
   std::string_view name;
   bool writes_residual = false;  // then it has one linear, whose output is added to h without a norm between
-  std::vector<Linear> linears;
-  int64_t in() const { return linears.front().weight.cols(); }
+  std::vector<Linear> linears;   // of an expert: none until they are read
+  int64_t expert = kNoExpert;    // as in StageShape
+  int64_t width = 0;             // of their input, where there are none
+  int64_t passing = 0;           // as in StageShape
+  int64_t in() const { return linears.empty() ? width : linears.front().weight.cols(); }
+  int64_t input_width() const { return in() + passing; }
 };
 
 // Of the linears of the layers.

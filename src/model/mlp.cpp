@@ -70,11 +70,11 @@ void Mlp::run(std::span<const Linear> linears, ConstComputeView x, ComputeView o
 
 void Mlp::run_gated(std::span<const Linear> linears, ConstComputeView x, ComputeView out, float* peaks) const {
   Outputs gate(out);
-  Matrix<float> up(x.rows, config_.intermediate);
+  Matrix<float> up(x.rows, out.cols);
   apply_linear(linears[0], x, gate.view, peak_of(peaks, 0));
   apply_linear(linears[1], x, up.view(), peak_of(peaks, 1));
   for_each_row(x.rows, [&](int64_t r) {
-    activate_and_multiply(config_.activation, gate.view.row(r), up.row(r), config_.intermediate);
+    activate_and_multiply(config_.activation, gate.view.row(r), up.row(r), out.cols);
     store_row(gate.view.row(r), out, r);  // the row is still in cache
   });
 }

@@ -17,7 +17,8 @@ class Mlp {
  public:
   explicit Mlp(const ModelConfig& config) : config_(config) {}
 
-  // out [rows, intermediate] = input of the last linear, from x. `peaks`: of the outputs of `linears`, or null.
+  // out [rows, width] = input of the last linear, from x; the width is that of the MLP, or of an expert. `peaks`: of
+  // the outputs of `linears`, or null.
   void run(std::span<const Linear> linears, ConstComputeView x, ComputeView out, float* peaks) const;
 
  private:

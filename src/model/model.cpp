@@ -70,9 +70,9 @@ Model::Model(ModelConfig config, const WeightSource& source, int64_t positions, 
   }
 }
 
-Block Model::block(int64_t layer) const {
+Block Model::block(int64_t layer, ReadExperts experts) const {
   const bool local = config_.layer_attention[static_cast<size_t>(layer)].local_rope;
-  return Block(config_, local ? local_rope_ : rope_, source_, {layer, compute_});
+  return Block(config_, local ? local_rope_ : rope_, source_, {layer, compute_, experts});
 }
 
 Matrix<float> Model::embed(std::span<const int32_t> ids, const TokenPlaces& places) const {
@@ -112,6 +112,7 @@ void Model::add_positions(MatrixView<float> h, const TokenPlaces& places) const 
 void Model::prefetch(int64_t layer) const {
   if (layer >= config_.layers) return;
   for (const StageShape& stage : layer_stages(config_, layer)) {
+    if (stage.expert != kNoExpert) break;
     for (const LinearShape& linear : stage.linears) source_.prefetch(linear.name);
   }
 }

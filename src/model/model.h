@@ -28,8 +28,9 @@ class Model {
   const ModelConfig& config() const { return config_; }
   ComputeType compute() const { return compute_; }
   Matrix<float> embed(std::span<const int32_t> ids, const TokenPlaces& places = {}) const;  // [ids, hidden]
-  Block block(int64_t layer) const;
-  // Says that the weights of `layer` will be read soon (a layer that does not exist is ignored).
+  Block block(int64_t layer, ReadExperts experts = ReadExperts::kAtOnce) const;
+  // Says that the weights of `layer` but for those of experts will be read soon (a layer that does not exist is
+  // ignored).
   void prefetch(int64_t layer) const;
 
   // The end of the model: final norm and head. The head's weight is read once, on construction.

@@ -22,7 +22,7 @@ std::vector<LinearShape> attention_inputs(const ModelConfig& c, int64_t layer) {
 }
 
 LinearShape attention_output(const ModelConfig& c, int64_t layer) {
-  return {c.in_layer(layer, c.family->o), c.hidden, c.heads * c.head_dim, c.o_bias, layout_of_linears(c)};
+  return {c.in_layer(layer, c.family->o), c.hidden, c.attention_width(), c.o_bias, layout_of_linears(c)};
 }
 
 SelfAttention::SelfAttention(const ModelConfig& config, const RopeTable& rope, const WeightSource& source,

@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "kernels/compute_row.h"
 #include "kernels/kernels.h"
+#include "model/fp8.h"
 
 namespace hesse {
 namespace {
@@ -108,7 +109,7 @@ WeightSource::Shape CheckpointSource::linear_shape(std::string_view module, Weig
     refuse(checkpoint_, view->spec.name,
            fmt::format("has shape {}; expected two dimensions", shape_text(view->spec.shape)));
   }
-  require_float(checkpoint_, *view);
+  if (!Fp8Weight(checkpoint_, *view)) require_float(checkpoint_, *view);
   const auto& shape = view->spec.shape;
   return layout == WeightLayout::kOutIn ? Shape{shape[0], shape[1]} : Shape{shape[1], shape[0]};
 }
@@ -119,13 +120,18 @@ ComputeMatrix CheckpointSource::linear_as(ComputeType type, std::string_view mod
   }
   const Shape shape = linear_shape(module);
   const TensorView& view = checkpoint_.at(fmt::format("{}.weight", module));
+  const Fp8Weight fp8(checkpoint_, view);
   ComputeMatrix weight(type, shape.out, shape.in);
   constexpr int64_t kRows = 64;
   parallel_for(ceil_div(shape.out, kRows), [&](int64_t tile) {
     std::vector<float> scratch(static_cast<size_t>(shape.in));
     for (int64_t row = tile * kRows; row < std::min(shape.out, tile * kRows + kRows); ++row) {
       float* values = row_to_fill(weight.view(), row, scratch.data());
-      convert_to_float(view, row * shape.in, shape.in, values);
+      if (fp8) {
+        fp8.row(row, values);
+      } else {
+        convert_to_float(view, row * shape.in, shape.in, values);
+      }
       if (!std::isfinite(max_abs(values, shape.in))) {
         if (!is_pardoned(module)) refuse_row(checkpoint_, view.spec.name, values, row, shape.in);
         std::replace_if(

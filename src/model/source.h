@@ -53,7 +53,7 @@ struct BadValue {
   float value = 0;
 };
 
-// The weights of a full-precision checkpoint: F16, BF16 and F32.
+// The weights of a full-precision checkpoint: F16, BF16 and F32, and linears in blocks of FP8 (fp8.h).
 class CheckpointSource : public WeightSource {
  public:
   explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}

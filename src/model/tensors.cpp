@@ -130,6 +130,9 @@ std::vector<TensorProblem> tensor_problems(const ModelConfig& config, const Weig
   for (const NormShape& norm : outer_norms(config)) comparison.norm(norm);
   for (int64_t layer = 0; layer < config.layers && !comparison.full(); ++layer) {
     for (const NormShape& norm : layer_norms(config, layer)) comparison.norm(norm);
+    const RouterShapes router = router_shapes(config, layer);
+    for (const LinearShape& matrix : router.matrices) comparison.linear(matrix);
+    for (const auto& [name, size] : router.vectors) comparison.vector(name, size);
     for (const StageShape& stage : layer_stages(config, layer)) {
       for (const LinearShape& linear : stage.linears) comparison.linear(linear);
     }
@@ -188,6 +191,9 @@ std::vector<std::string> tensor_names(const ModelConfig& config) {
   for (const NormShape& norm : outer_norms(config)) names.push_back(norm.name);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     for (const NormShape& norm : layer_norms(config, layer)) names.push_back(norm.name);
+    const RouterShapes router = router_shapes(config, layer);
+    for (const LinearShape& matrix : router.matrices) add(matrix);
+    for (const auto& [name, size] : router.vectors) names.push_back(name);
     for (const StageShape& stage : layer_stages(config, layer)) {
       for (const LinearShape& linear : stage.linears) add(linear);
     }

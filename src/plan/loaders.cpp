@@ -242,7 +242,7 @@ class Judge {
       if (stage.fused && !first && linear.unit == (&linear - 1)->unit) {
         units.back().out += linear.out;
       } else {
-        units.push_back({linear.name, linear.in, linear.in, linear.out, stage.copies > 1, stage.split});
+        units.push_back({linear.name, linear.in, linear.in, linear.out, stage.expert != kNoExpert, stage.split});
       }
     }
     return units;

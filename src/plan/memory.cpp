@@ -53,22 +53,32 @@ class Planner {
     propose({"check", "", outside(file_of_largest_tensor())});
     for (const PlannedLayer& layer : model_.layers) {
       layer_ = &layer;
+      block_weights_ = 0;
+      for (const PlannedStage& stage : layer.stages) block_weights_ += of_expert(stage) ? 0 : stage_weights(stage);
       if (s_.size.tokens() == 0) {
-        for (const PlannedStage& stage : layer.stages) add_rounding(stage);
+        for (const PlannedStage& stage : layer.stages) {
+          expert_ = of_expert(stage) ? kFloat * stage_weights(stage) : 0;
+          add_rounding(stage);
+        }
         continue;
       }
-      buffers_.step(rows_of(layer.stages.front()) * real(layer.stages.front().in()));
+      buffers_.step(rows_of(layer.stages.front()) * real(layer.stages.front().input_width()));
       for (size_t i = 0; i < layer.stages.size(); ++i) {
         const PlannedStage& stage = layer.stages[i];
+        if (i >= 2 && of_expert(stage) && layer.stages[i - 2].name == stage.name) continue;  // an expert like the last
+        expert_ = of_expert(stage) ? expert_memory(i) : 0;
         add_hessian(stage);
         if (s_.size.solves) add_factor(stage);
         add_solve(stage);
-        const PlannedStage* next = i + 1 < layer.stages.size() ? &layer.stages[i + 1] : nullptr;
+        // All experts read one input, which stays; what they bring in between is in expert_memory().
+        const bool last = i + 1 == layer.stages.size() || of_expert(stage);
+        const PlannedStage* next = last ? nullptr : &layer.stages[i + 1];
         add_forward(stage, next);
-        if (next != nullptr) buffers_.step(rows_of(*next) * real(next->in()));
+        if (next != nullptr) buffers_.step(rows_of(*next) * real(next->input_width()));
       }
     }
     layer_ = nullptr;
+    expert_ = 0;
     std::vector<MemoryPart> writing = outside(std::max(file_of_largest_tensor(), largest_packed()));
     writing.push_back({"activations", activations()});
     propose({"write", "", writing});
@@ -124,18 +134,36 @@ class Planner {
     return streams() * (rows_ * real(model_.hidden) * kFloat + (buffers_.x + buffers_.spare) * real(s_.compute_bytes));
   }
 
+  static bool of_expert(const PlannedStage& stage) { return stage.expert != kNoExpert; }
+
+  // The two stages of the expert whose turn it is, of which `stage` is one: weights, what its tokens read and what they
+  // bring in between, and the sample of all tokens beside them (run/expert_flow.cpp).
+  double expert_memory(size_t stage) const {
+    const std::vector<PlannedStage>& stages = layer_->stages;
+    const bool last = stage + 1 == stages.size() || stages[stage].name.ends_with("down");
+    const PlannedStage& first = stages[last ? stage - 1 : stage];
+    const PlannedStage& second = stages[last ? stage : stage + 1];
+    const double sample = std::min(rows_, real(kBatchRows));
+    const double all = stage_weights(first) + stage_weights(second);
+    // Some experts get more than their share.
+    constexpr double kCrowd = 2;
+    const double rows = std::min(rows_, kCrowd * rows_of(first));
+    const double inputs = (streams() * rows + sample) * (real(first.in()) + real(second.in()));
+    return (streams() * all + inputs) * real(s_.compute_bytes);
+  }
+
   double block_weights() const {
-    double weights = 0;
-    for (const PlannedStage& stage : layer_->stages) weights += stage_weights(stage);
-    return weights * (s_.size.tokens() == 0 ? kFloat : streams() * real(s_.compute_bytes));
+    return block_weights_ * (s_.size.tokens() == 0 ? kFloat : streams() * real(s_.compute_bytes));
   }
 
   std::vector<MemoryPart> outside(double files) const { return {{"program", base()}, {"weight files", files}}; }
   std::vector<MemoryPart> in_layer() const {
-    return {{"program", base()},
-            {"weight files", embedding()},
-            {"weights of a layer", block_weights()},
-            {"activations", activations()}};
+    std::vector<MemoryPart> parts = {{"program", base()},
+                                     {"weight files", embedding()},
+                                     {"weights of a layer", block_weights()},
+                                     {"activations", activations()}};
+    if (expert_ > 0) parts.push_back({"an expert", expert_});
+    return parts;
   }
 
   double hessian(const PlannedStage& stage) const {
@@ -143,6 +171,13 @@ class Planner {
     for (const ColumnRange& range : hessian_blocks(stage, s_.size))
       bytes += kDouble * real(range.count) * real(range.count);
     return bytes;
+  }
+  // Of a sample that is added to it.
+  double largest_block(const PlannedStage& stage) const {
+    double largest = 0;
+    for (const ColumnRange& range : hessian_blocks(stage, s_.size))
+      largest = std::max(largest, kDouble * real(range.count) * real(range.count));
+    return largest;
   }
   // As run/collect.cpp decides: with sequences enough and room for two.
   double held_out(const PlannedStage& stage) const {
@@ -196,7 +231,7 @@ class Planner {
 
   void add_hessian(const PlannedStage& stage) {
     std::vector<MemoryPart> parts = in_layer();
-    parts.push_back({"hessians", hessian(stage) + held_out(stage)});
+    parts.push_back({"hessians", hessian(stage) + held_out(stage) + (of_expert(stage) ? largest_block(stage) : 0)});
     parts.push_back({"drift", drift(stage)});
     parts.push_back({"scratch", collecting(stage)});
     propose({"hessian", stage.linears.front().name, std::move(parts)});
@@ -253,12 +288,13 @@ class Planner {
     for (const LinearShape& linear : stage.linears) outputs += real(linear.out);
     if (s_.compute_bytes == 4 && stage.linears.size() > 1) outputs -= real(stage.linears.front().out);
     double scratch = rows * outputs * kFloat;
-    if (stage.name == "qkv") scratch += 2 * rows * real(layer_->kv_width) * kFloat;  // keys and values by heads
+    if (stage.name == "qkv" || stage.name == "kv_b")
+      scratch += 2 * rows * real(layer_->kv_width) * kFloat;  // keys and values by heads
     const double q = real(layer_->score_width) / 2;
     if (stage.name == "qkv" && real(stage.linears.front().out) > q)  // one linear, whose rows are dealt out
       scratch += rows * (2 * real(layer_->kv_width) + (s_.compute_bytes == 4 ? 0 : q)) * kFloat;
     Buffers after = buffers_;
-    if (next != nullptr) after.step(rows_of(*next) * real(next->in()));
+    if (next != nullptr) after.step(rows_of(*next) * real(next->input_width()));
     const Buffers before = std::exchange(buffers_, after);
     std::vector<MemoryPart> parts = in_layer();
     buffers_ = before;
@@ -281,6 +317,8 @@ class Planner {
   const MemorySettings& s_;
   double rows_;  // of the activations in memory
   const PlannedLayer* layer_ = nullptr;
+  double block_weights_ = 0;  // of the layer, without experts
+  double expert_ = 0;         // bytes of the expert whose turn it is
   Buffers buffers_;
   MemoryPlan plan_;
 };

@@ -85,14 +85,13 @@ DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, con
   for (size_t l = 0; l < model.layers.size(); ++l) {
     for (size_t s = 0; s < model.layers[l].stages.size(); ++s) {
       const PlannedStage& stage = model.layers[l].stages[s];
-      const double copies = static_cast<double>(stage.copies);
       if (part_of(parts, l, s) != StagePart::kAll) {
-        rest += copies * stage_weights(stage);
+        rest += stage_weights(stage);
         continue;
       }
       for (const LinearShape& linear : stage.linears) {
         for (const TensorSpec& tensor : format.tensors(linear.name, linear.out, linear.in, settings.spec))
-          packed += copies * static_cast<double>(tensor.bytes());
+          packed += static_cast<double>(tensor.bytes());
       }
     }
   }

@@ -50,10 +50,7 @@ double linears_seconds(const StageShape& stage, double tokens, const MachineRate
   return seconds;
 }
 
-// Tokens through a stage, each as often as copies see it.
-double tokens_through(const PlannedStage& stage, double tokens) {
-  return tokens * stage.token_share * real(stage.copies);
-}
+double tokens_through(const PlannedStage& stage, double tokens) { return tokens * stage.token_share; }
 
 double forward_seconds(const ModelShapes& model, const PlannedStage& stage, const QuantizeSize& size,
                        const MachineRates& rates) {
@@ -127,15 +124,14 @@ LayerSeconds layer_seconds(const ModelShapes& model, const PlannedLayer& layer, 
   constexpr double kBytesInFile = 2;  // a weight, read and made a float
   LayerSeconds seconds;
   for (const PlannedStage& stage : layer.stages) {
-    const double copies = real(stage.copies);
     StageSeconds s{.weights = planned_weights(stage)};
     s.forward = forward_seconds(model, stage, size, rates);
     if (seconds.stages.empty()) {  // attention belongs to q, k and v
       s.forward += 2 * real(size.streams()) * attention_products(layer, size.sequences, size.length) / rates.attention;
     }
     s.hessian = hessian_seconds(stage, size, rates);
-    s.factor = copies * factor_seconds(stage, size, rates);
-    s.solve = copies * solve_seconds(stage, size, rates);
+    s.factor = factor_seconds(stage, size, rates);
+    s.solve = solve_seconds(stage, size, rates);
     seconds.read += s.weights * real(size.streams()) * (kBytesInFile + kFloat) / rates.fresh_bytes;
     seconds.stages.push_back(s);
   }

@@ -13,8 +13,9 @@ namespace {
 PlannedStage planned(StageShape shape) {
   PlannedStage stage;
   static_cast<StageShape&>(stage) = std::move(shape);
-  const bool reads_split = stage.name == "o" || stage.name == "down";
+  const bool reads_split = stage.name == "o" || stage.name.ends_with("down");
   stage.split = reads_split ? Split::kInputs : Split::kOutputs;
+  if (stage.name == "qkv_a") stage.split = Split::kNone;  // every device computes the waists
   const auto one_unit = [](const LinearShape& a, const LinearShape& b) { return a.unit == b.unit; };
   stage.fused = std::adjacent_find(stage.linears.begin(), stage.linears.end(), one_unit) != stage.linears.end();
   return stage;
@@ -22,6 +23,9 @@ PlannedStage planned(StageShape shape) {
 
 int64_t count_other(const ModelConfig& config, int64_t layer, const std::vector<StageShape>& stages) {
   int64_t count = 0;
+  const RouterShapes router = router_shapes(config, layer);
+  for (const LinearShape& matrix : router.matrices) count += matrix.out * matrix.in;
+  for (const auto& [name, size] : router.vectors) count += size;
   for (const NormShape& norm : layer_norms(config, layer)) count += norm.size * std::max<int64_t>(1, norm.rows);
   for (const StageShape& stage : stages) {
     for (const LinearShape& linear : stage.linears) count += linear.bias ? linear.out : 0;
@@ -44,11 +48,17 @@ ModelShapes::ModelShapes(const ModelConfig& config)
   for (int64_t l = 0; l < config.layers; ++l) {
     std::vector<StageShape> stages = layer_stages(config, l);
     PlannedLayer layer{.stages = {},
-                       .score_width = 2 * config.heads * config.head_dim,
+                       .score_width = config.heads * config.head_dim + config.attention_width(),
                        .kv_width = config.kv_heads * config.head_dim,
                        .window = config.layer_attention[static_cast<size_t>(l)].window,
                        .other_parameters = count_other(config, l, stages)};
-    for (StageShape& stage : stages) layer.stages.push_back(planned(std::move(stage)));
+    for (StageShape& stage : stages) {
+      const bool routed = stage.expert != kNoExpert && stage.expert < config.experts.count;
+      layer.stages.push_back(planned(std::move(stage)));
+      if (!routed) continue;
+      layer.stages.back().token_share =
+          static_cast<double>(config.experts.per_token) / static_cast<double>(config.experts.count);
+    }
     layers.push_back(std::move(layer));
   }
 }
@@ -57,7 +67,7 @@ double planned_weights(const PlannedStage& stage) {
   double weights = 0;
   for (const LinearShape& linear : stage.linears)
     weights += static_cast<double>(linear.out) * static_cast<double>(linear.in);
-  return weights * static_cast<double>(stage.copies);
+  return weights;
 }
 
 double ModelShapes::linear_weights() const {
@@ -84,18 +94,11 @@ int64_t ModelShapes::widest_in() const {
 }
 
 ModelShapes shapes_of_config(const Json& config, const std::string& where) {
-  if (find_family(config, where) != nullptr) return ModelShapes(parse_model_config(config, where));
-  const Json* type = config.find_value("model_type");
-  const std::string name = type != nullptr && type->is_string() ? type->as_string(where) : "";
-  return shapes_of_planned_family(config, name, where);
+  return ModelShapes(parse_model_config(config, where));
 }
 
 Finding family_finding(const ModelShapes& shapes) {
-  if (shapes.runnable)
-    return {Severity::kGood, "family.run", fmt::format("'{}' models can be quantized", shapes.family), "", ""};
-  return {Severity::kWarning, "family.plan-only", fmt::format("'{}' models can be planned, not yet run", shapes.family),
-          "the shapes of their linears are known, their forward pass is not",
-          "take the numbers as a plan; experts are counted one after the other"};
+  return {Severity::kGood, "family.run", fmt::format("'{}' models can be quantized", shapes.family), "", ""};
 }
 
 }  // namespace hesse

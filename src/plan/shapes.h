@@ -1,5 +1,4 @@
-// What a plan needs to know of a model: the shapes of its linears, layer by layer, without a single weight. More
-// families can be planned than run: those that model/arch.cpp does not know come from a table of their own.
+// What a plan needs to know of a model: the shapes of its linears, layer by layer, without a single weight.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +15,11 @@ namespace hesse {
 // How engines cut the linears of a stage over several devices (tensor parallelism).
 enum class Split { kOutputs, kInputs, kNone };
 
-// Linears that read the same input; with `copies` > 1 one stage stands for that of every expert of the layer.
+// Linears that read the same input.
 struct PlannedStage : StageShape {
   Split split = Split::kOutputs;
   bool fused = false;      // engines make one linear of them: what holds for its outputs holds for their sum
-  int64_t copies = 1;      // experts
-  double token_share = 1;  // of all tokens, those that reach one of the copies
+  double token_share = 1;  // of all tokens, those that reach it: fewer than all reach an expert
 };
 
 struct PlannedLayer {
@@ -37,7 +35,6 @@ struct ModelShapes {
   ModelShapes(const ModelConfig& config);  // implicit: a config says all of this and more
 
   std::string family;
-  bool runnable = true;  // false: can be planned only
   int64_t hidden = 0;
   int64_t vocab = 0;
   int64_t heads = 0;
@@ -53,16 +50,13 @@ struct ModelShapes {
   int64_t widest_in() const;
 };
 
-// Error(kBadInput) for a field that is missing or impossible, and for a family in neither table, which lists both.
+// Error(kBadInput) for a field that is missing or impossible, and for a family that is not known.
 ModelShapes shapes_of_config(const Json& config, const std::string& where);
 
-// Whether Hesse can run the family or only plan for it.
+// That Hesse can run the family.
 Finding family_finding(const ModelShapes& shapes);
 
-// Weights of all copies of a stage.
+// Weights of a stage.
 double planned_weights(const PlannedStage& stage);
-
-// For shapes.cpp alone: a model of plan/families.cpp; Error(kBadInput) when there is no such row.
-ModelShapes shapes_of_planned_family(const Json& config, const std::string& model_type, const std::string& where);
 
 }  // namespace hesse

@@ -17,8 +17,7 @@ double streams_of(StagePart part, const QuantizeSize& size) {
 
 void add_stage(const PlannedStage& stage, const QuantizeSize& size, StagePart part, Work& work) {
   if (part == StagePart::kNothing) return;
-  const double copies = real(stage.copies);
-  const double tokens = real(size.tokens()) * stage.token_share * copies;
+  const double tokens = real(size.tokens()) * stage.token_share;
   const double in = real(stage.in());
   const double weights = stage_weights(stage);
   work.linears += 2 * tokens * weights * streams_of(part, size);
@@ -27,8 +26,8 @@ void add_stage(const PlannedStage& stage, const QuantizeSize& size, StagePart pa
     const double width = real(block.count);
     work.hessian += width * width * tokens;
     if (!size.solves) continue;
-    work.factor += copies * width * width * width / 3;
-    work.solve += copies * weights / in * width * width;
+    work.factor += width * width * width / 3;
+    work.solve += weights / in * width * width;
   }
   const DriftSum drift = drift_sum(stage, size);
   if (drift == DriftSum::kInput) work.cross += 2 * in * in * tokens;

@@ -57,6 +57,12 @@ void Hessian::add(const Hessian& other) {
   tokens += other.tokens;
 }
 
+void Hessian::add_scaled(const Hessian& other, double factor) {
+  parallel_for(in(), [&](int64_t r) {
+    for (int64_t c = 0; c <= r; ++c) sum(r, c) += factor * other.sum(r, c);
+  });
+}
+
 std::vector<double> Hessian::diagonal() const {
   std::vector<double> diagonal(static_cast<size_t>(in()));
   for (int64_t i = 0; i < in(); ++i) diagonal[static_cast<size_t>(i)] = sum(i, i);

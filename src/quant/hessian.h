@@ -25,6 +25,8 @@ struct Hessian {
   // x [tokens, in], finite. Any magnitude: where float32 products might overflow or vanish they are made in float64.
   void add(ConstComputeView x);
   void add(const Hessian& other);
+  // The tokens of `other` do not count.
+  void add_scaled(const Hessian& other, double factor);
 };
 
 // A symmetric matrix of which the strict lower triangle and the diagonal lie apart: the place on and above the diagonal

@@ -20,6 +20,8 @@ std::string_view status_name(LinearStatus status) {
       return "eigenvalue-floor";
     case LinearStatus::kRoundingBetter:
       return "rounding-better";
+    case LinearStatus::kUnreached:
+      return "unreached";
     case LinearStatus::kFallback:
       return "fallback";
     case LinearStatus::kSkipped:
@@ -158,7 +160,9 @@ class LinearEcho {
 
  private:
   static Json value(const std::string& field, Measured) { return text(field); }
-  static Json value(int64_t field, Measured) { return field; }
+  static Json value(int64_t field, Measured present) {
+    return present == Measured::kSometimes && field < 0 ? Json() : Json(field);
+  }
   static Json value(int field, Measured) { return field; }
   static Json value(bool field, Measured) { return field; }
   static Json value(double field, Measured present) {
@@ -174,6 +178,16 @@ Json linear_json(const LinearRecord& linear) {
   LinearEcho echo(linear);
   visit_linear_record(linear, echo);
   return echo.take();
+}
+
+Json experts_json(const RunRecord& record) {
+  Json layers = Json::array();
+  for (const ExpertTokens& layer : expert_tokens(record)) {
+    Json tokens = Json::array();
+    for (const int64_t count : layer.tokens) tokens.push_back(count < 0 ? Json() : Json(count));
+    layers.push_back(Json::Object{{"layer", layer.layer}, {"tokens", std::move(tokens)}});
+  }
+  return layers;
 }
 
 Json forecast_json(const Forecast& forecast) {
@@ -204,6 +218,7 @@ std::string to_json(const RunRecord& record) {
                            {"cost", cost_json(record)},
                            {"warnings", std::move(warnings)},
                            {"linears", std::move(linears)}};
+  if (const Json experts = experts_json(record); !experts.as_array("experts").empty()) root.set("experts", experts);
   if (record.forecast) root.set("trial", forecast_json(*record.forecast));
   return root.dump(2);
 }

@@ -21,7 +21,7 @@ struct Row {
   std::string (*text)(const LinearRecord&);
 };
 
-const std::array<Row, 15> kRows{{
+const std::array<Row, 16> kRows{{
     {Trouble::kFewTokens, "few-tokens", [](const LinearRecord& l) { return l.tokens > 0 && l.tokens < l.in; },
      [](const LinearRecord& l) {
        return fmt::format("{} tokens for {} channels: the Hessian rests on its damping; give more calibration text",
@@ -96,6 +96,13 @@ const std::array<Row, 15> kRows{{
      [](const LinearRecord& l) { return l.status == LinearStatus::kRoundingBetter; },
      [](const LinearRecord&) {
        return std::string("the solution lost more than rounding to nearest, which was taken");
+     }},
+    {Trouble::kUnreachedExpert, "unreached-expert",
+     [](const LinearRecord& l) { return l.status == LinearStatus::kUnreached; },
+     [](const LinearRecord&) {
+       return std::string(
+           "no token was sent to this expert; rounded to nearest with scales for tokens in general: give "
+           "more or broader calibration text");
      }},
     {Trouble::kFallback, "fallback", [](const LinearRecord& l) { return l.status == LinearStatus::kFallback; },
      [](const LinearRecord&) { return std::string("the Hessian has no factor; rounded to nearest"); }},

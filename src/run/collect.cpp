@@ -26,12 +26,20 @@ struct BatchRows {
       *view = std::as_const(copies.back()).view();
     }
   }
+
+  void weigh(const std::vector<float>& weights) {
+    for (ConstComputeView* view : {&x, &original_x}) {
+      if (view->data == nullptr) continue;
+      copies.push_back(weighted_rows(*view, weights));
+      *view = std::as_const(copies.back()).view();
+    }
+  }
 };
 
 class Collector {
  public:
-  Collector(const Job& job, const Block::Stage& stage, const Streams& streams)
-      : job_(job), stage_(stage), streams_(streams) {
+  Collector(const Job& job, const Block::Stage& stage, const Streams& streams, const Intake* intake)
+      : job_(job), stage_(stage), streams_(streams), intake_(intake) {
     const int64_t group_width = job.spec.group_width(stage.in());
     result_.ranges = split_columns(stage.in(), group_width, job.hessian_memory_bytes);
     for (const ColumnRange& range : result_.ranges) result_.hessians.emplace_back(range.count);
@@ -52,16 +60,19 @@ class Collector {
   }
 
   Collected run() {
-    const int64_t count = job_.windows->count();
-    for (int64_t first = 0; first < count; first += together()) add(first, std::min(together(), count - first));
+    const int64_t rows = streams_.quantized.x.rows(), step = together() * job_.windows->length();
+    for (int64_t first = 0; first < rows; first += step) add(first, std::min(step, rows - first));
+    if (intake_ != nullptr && intake_->sample.data != nullptr) add_sample();
     return std::move(result_);
   }
 
  private:
   BatchRows rows_of(int64_t first, int64_t count) const {
     const auto rows = [&](const auto& m) { return ConstComputeView(m.view()).row_range(first, count); };
-    BatchRows batch{.x = rows(streams_.quantized.x), .original_x = {}, .h = {}, .original_h = {}, .copies = {}};
-    if (streams_.original && !result_.residual) batch.original_x = rows(streams_.original->x);
+    // What passes behind the columns of the linears is none of their business.
+    const auto columns = [&](const ComputeMatrix& m) { return m.view().block(first, 0, count, stage_.in()); };
+    BatchRows batch{.x = columns(streams_.quantized.x), .original_x = {}, .h = {}, .original_h = {}, .copies = {}};
+    if (streams_.original && !result_.residual) batch.original_x = columns(streams_.original->x);
     if (streams_.original && stage_.writes_residual) {
       batch.h = rows(streams_.quantized.h);
       batch.original_h = rows(streams_.original->h);
@@ -77,16 +88,19 @@ class Collector {
     return kHeldOutEvery * (kBatchRows / between);
   }
 
-  // Whole sequences are held out, so that neighbours of a token do not betray it.
-  bool is_held_out(int64_t row) const {
-    return result_.held_out && row / job_.windows->length() % kHeldOutEvery == kHeldOutEvery - 1;
+  int64_t token_of(int64_t row) const {
+    return intake_ == nullptr ? row : intake_->tokens.rows[static_cast<size_t>(row)];
   }
 
-  void add(int64_t first_sequence, int64_t sequences) {
-    const int64_t first = first_sequence * job_.windows->length();
-    BatchRows batch = rows_of(first, sequences * job_.windows->length());
+  // Whole sequences are held out, so that neighbours of a token do not betray it.
+  bool is_held_out(int64_t row) const {
+    return result_.held_out && token_of(row) / job_.windows->length() % kHeldOutEvery == kHeldOutEvery - 1;
+  }
+
+  void add(int64_t first, int64_t rows) {
+    BatchRows batch = rows_of(first, rows);
     add_rows(batch, first);
-    const BatchRows all = rows_of(first, sequences * job_.windows->length());
+    const BatchRows all = rows_of(first, rows);
     for (const ConstComputeView& view : {all.x, all.original_x, all.h, all.original_h}) streams_.store.put_aside(view);
   }
 
@@ -95,6 +109,7 @@ class Collector {
     result_.left_out += batch.x.rows - std::ssize(good);
     if (good.empty()) return;
     if (std::ssize(good) < batch.x.rows) batch.keep_only(good);
+    if (intake_ != nullptr) batch.weigh(weights_of(good, first));
     std::vector<int64_t> fit, held_out;  // of the rows that were kept
     for (int64_t r = 0; r < std::ssize(good); ++r)
       (is_held_out(first + good[static_cast<size_t>(r)]) ? held_out : fit).push_back(r);
@@ -103,6 +118,37 @@ class Collector {
     if (result_.residual) result_.residual->add(batch.original_h.f32(), batch.h.f32(), batch.x);
     for (OutputDrift& output : result_.outputs)
       output.add(batch.original_x, batch.x, batch.original_h.f32(), batch.h.f32());
+  }
+
+  std::vector<float> weights_of(const std::vector<int64_t>& rows, int64_t first) {
+    std::vector<float> weights;
+    for (const int64_t row : rows) {
+      const float weight = intake_->tokens.weight(first + row);
+      weights.push_back(std::isfinite(weight) ? weight : 0);
+      weight_squares_ += double{weights.back()} * weights.back();
+    }
+    weighed_ += std::ssize(rows);
+    return weights;
+  }
+
+  // Adding n tokens' worth of the mean of the sample shrinks the Hessian of T tokens towards it by n / (n + T).
+  void add_sample() {
+    result_.unreached = weighed_ == 0;
+    const std::vector<float> peaks = row_peaks(intake_->sample);
+    std::vector<int64_t> good;
+    for (size_t r = 0; r < peaks.size(); ++r) {
+      if (usable(peaks[r])) good.push_back(static_cast<int64_t>(r));
+    }
+    if (good.empty()) return;
+    const double weight = weighed_ == 0 ? 1 : weight_squares_ / static_cast<double>(weighed_);
+    const double tokens = std::max(1.0, kSampledShare * static_cast<double>(stage_.in()));
+    const ComputeMatrix rows = copy_rows(intake_->sample, good);
+    for (size_t r = 0; r < result_.ranges.size(); ++r) {
+      const ColumnRange range = result_.ranges[r];
+      Hessian sampled(range.count);
+      sampled.add(rows.view().block(0, range.first, rows.rows(), range.count));
+      result_.hessians[r].add_scaled(sampled, tokens * weight / static_cast<double>(good.size()));
+    }
   }
 
   void add_to_hessians(ConstComputeView x, const std::vector<int64_t>& fit, const std::vector<int64_t>& held_out) {
@@ -147,7 +193,7 @@ class Collector {
 
   BadToken describe(const BatchRows& batch, int64_t row, int64_t first) const {
     const int64_t length = job_.windows->length();
-    BadToken bad{.sample = (first + row) / length, .token = (first + row) % length};
+    BadToken bad{.sample = token_of(first + row) / length, .token = token_of(first + row) % length};
     const auto find = [&](ConstComputeView m) {
       for (int64_t c = 0; m.data != nullptr && c < m.cols; ++c) {
         if (usable(std::abs(m.at(row, c)))) continue;
@@ -165,7 +211,10 @@ class Collector {
   const Job& job_;
   const Block::Stage& stage_;
   const Streams& streams_;
+  const Intake* intake_;
   Collected result_;
+  double weight_squares_ = 0;  // of the tokens that were used
+  int64_t weighed_ = 0;
 };
 
 }  // namespace
@@ -178,8 +227,8 @@ bool sums_behind(const Job& job, const Block::Stage& stage) {
          can_sum_behind(job.gptq.targets, stage.in(), tokens);
 }
 
-Collected collect(const Job& job, const Block::Stage& stage, const Streams& streams) {
-  return Collector(job, stage, streams).run();
+Collected collect(const Job& job, const Block::Stage& stage, const Streams& streams, const Intake* intake) {
+  return Collector(job, stage, streams, intake).run();
 }
 
 }  // namespace hesse

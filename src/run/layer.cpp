@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "hesse/error.h"
 #include "run/collect.h"
+#include "run/expert_flow.h"
 #include "run/fates.h"
 #include "run/stage.h"
 
@@ -18,31 +19,39 @@ namespace hesse {
 namespace {
 
 // Share of a layer's work that is done when its stage `stage` is: by weights, all of a layer being one.
-std::vector<double> stage_shares(const std::vector<Block::Stage>& stages) {
+std::vector<double> stage_shares(const Job& job, int64_t layer) {
   std::vector<double> shares;
   double sum = 0;
-  for (const Block::Stage& stage : stages) {
-    for (const Linear& linear : stage.linears) sum += static_cast<double>(linear.weight.size());
+  for (const StageShape& stage : layer_stages(job.model->config(), layer)) {
+    for (const LinearShape& linear : stage.linears)
+      sum += static_cast<double>(linear.out) * static_cast<double>(linear.in);
     shares.push_back(sum);
   }
   for (double& share : shares) share /= sum;
   return shares;
 }
 
+// As a record has it: the shared one is none of those that tokens are sent to.
+int64_t routed_expert(const Job& job, const Block::Stage& stage) {
+  return stage.expert < job.model->config().experts.count ? stage.expert : kNoExpert;
+}
+
 class LayerRun {
  public:
   LayerRun(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events)
       : job_(job), layer_(layer), streams_(streams), clock_(clock), events_(events), block_(clock.time("read", [&] {
-          return job.model->block(layer);
+          return job.model->block(layer, ReadExperts::kWhenNeeded);
         })) {
-    if (streams.original) original_.emplace(clock.time("read", [&] { return job.model->block(layer); }));
+    if (!streams.original) return;
+    original_.emplace(clock.time("read", [&] { return job.model->block(layer, ReadExperts::kWhenNeeded); }));
   }
 
   void run() {
     begin(block_, streams_.quantized);
     if (original_) begin(*original_, *streams_.original);
-    const std::vector<double> shares = stage_shares(block_.stages());
+    const std::vector<double> shares = stage_shares(job_, layer_);
     for (size_t s = 0; s < shares.size(); ++s) {
+      if (block_.stages()[s].expert != kNoExpert) enter_expert(s);
       if (events_.is_done(static_cast<int64_t>(s))) {
         take_done(s);
       } else {
@@ -66,14 +75,19 @@ class LayerRun {
     });
   }
 
+  void enter_expert(size_t stage) {
+    Block* const original = original_ ? &*original_ : nullptr;
+    if (!experts_) clock_.time("forward", [&] { experts_.emplace(job_, block_, original, streams_); });
+    clock_.time("read", [&] { experts_->enter(stage); });
+  }
+
   void solve_and_finish(size_t index, double share) {
     Block::Stage& stage = block_.stages()[index];
     const bool original_first = original_ && sums_behind(job_, stage);
     if (original_first) finish(*original_, index, *streams_.original, nullptr);
     std::vector<SolvedLinear> solved = solve(index, share);
     std::vector<float> peaks(stage.linears.size(), 0.0f);
-    finish(block_, index, streams_.quantized, &peaks);
-    if (original_ && !original_first) finish(*original_, index, *streams_.original, nullptr);
+    finish_streams(index, &peaks, !original_first);
     for (SolvedLinear& linear : solved) {
       const float peak = peaks[index_of(stage, linear.record.name)];
       if (std::isfinite(peak)) linear.record.largest_output = static_cast<double>(peak);
@@ -86,8 +100,14 @@ class LayerRun {
     clock_.time("read", [&] {
       for (Linear& linear : stage.linears) take_packed(index, linear);
     });
-    finish(block_, index, streams_.quantized, nullptr);
-    if (original_) finish(*original_, index, *streams_.original, nullptr);
+    finish_streams(index, nullptr);
+  }
+
+  // `original`: that of the original model too.
+  void finish_streams(size_t stage, std::vector<float>* peaks, bool original = true) {
+    if (experts_) return clock_.time("forward", [&] { experts_->finish(stage, peaks); });
+    finish(block_, stage, streams_.quantized, peaks);
+    if (original_ && original) finish(*original_, stage, *streams_.original, nullptr);
   }
 
   void take_packed(size_t index, Linear& linear) const {
@@ -108,7 +128,7 @@ class LayerRun {
   // Of the linears that the run is about. Leaves in all of them the weights that their packed forms stand for.
   std::vector<SolvedLinear> solve(size_t index, double share) {
     Block::Stage& stage = block_.stages()[index];
-    Collected collected = clock_.time("hessian", [&] { return collect(job_, stage, streams_); });
+    Collected collected = clock_.time("hessian", [&] { return collect_for(index); });
     judge_unusable(collected, stage);
     const PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
     std::vector<SolvedLinear> solved;
@@ -121,6 +141,7 @@ class LayerRun {
                                    : solve_in_stage(job_, layer_, stage, i, collected, prepared);
       }));
       solved.back().record.seconds = watch.seconds();
+      solved.back().record.expert = routed_expert(job_, stage);
       events_.progress(share);
     }
     // Only now: the targets of all linears refer to the original weights.
@@ -131,6 +152,13 @@ class LayerRun {
       if (fate_of(job_, linear.name) == Fate::kKeep) take_packed(index, linear);
     }
     return solved;
+  }
+
+  Collected collect_for(size_t index) {
+    const Block::Stage& stage = block_.stages()[index];
+    if (!experts_) return collect(job_, stage, streams_);
+    const Intake intake = experts_->intake(index);
+    return collect(job_, stage, experts_->streams(), &intake);
   }
 
   void judge_unusable(const Collected& collected, const Block::Stage& stage) const {
@@ -169,7 +197,7 @@ class LayerRun {
   // Room for the input of `stage`.
   ComputeMatrix next_x(Stream& stream, size_t stage) {
     return streams_.store.matrix_in(std::exchange(stream.spare, {}), block_.compute(), stream.h.rows(),
-                                    block_.stages()[stage].in());
+                                    block_.stages()[stage].input_width());
   }
   void put_aside(std::initializer_list<ConstComputeView> rows) const {
     for (const ConstComputeView& view : rows) streams_.store.put_aside(view);
@@ -186,6 +214,7 @@ class LayerRun {
   const LayerEvents& events_;
   Block block_;
   std::optional<Block> original_;
+  std::optional<ExpertFlow> experts_;  // from the first of them on
 };
 
 }  // namespace
@@ -209,11 +238,13 @@ void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock&
 }
 
 void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEvents& events) {
-  Block block = clock.time("read", [&] { return job.model->block(layer); });
-  const std::vector<double> shares = stage_shares(block.stages());
+  Block block = clock.time("read", [&] { return job.model->block(layer, ReadExperts::kWhenNeeded); });
+  const std::vector<double> shares = stage_shares(job, layer);
   for (size_t s = 0; s < shares.size(); ++s) {
     const auto stage = static_cast<int64_t>(s);
     if (events.is_done(stage)) continue;
+    const bool is_expert = block.stages()[s].expert != kNoExpert;
+    if (is_expert) clock.time("read", [&] { block.read_stage(stage); });
     std::vector<SolvedLinear> solved;
     for (const Linear& linear : block.stages()[s].linears) {
       const Fate fate = fate_of(job, linear.name);
@@ -223,7 +254,9 @@ void round_layer(const Job& job, int64_t layer, PhaseClock& clock, const LayerEv
         return fate == Fate::kSkip ? skip_linear(job, layer, linear) : solve_alone(job, layer, linear);
       }));
       solved.back().record.seconds = watch.seconds();
+      solved.back().record.expert = routed_expert(job, block.stages()[s]);
     }
+    if (is_expert) block.drop_stage(stage);
     clock.time("write", [&] { events.solved(stage, solved); });
     events.progress(shares[s]);
     events.between_stages();

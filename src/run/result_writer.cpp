@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "hesse/error.h"
 #include "io/file.h"
+#include "model/fp8.h"
 #include "run/fates.h"
 
 namespace hesse {
@@ -41,6 +43,17 @@ std::vector<std::string> linears_where(const Job& job, const Condition& wanted) 
     if (wanted(fate)) names.push_back(linear.name);
   });
   return names;
+}
+
+std::string_view without(std::string_view name, std::string_view suffix) {
+  return name.substr(0, name.size() - suffix.size());
+}
+
+// Scales of FP8 weights go with them: what is left in the result is plain.
+bool is_fp8_scale(const Job& job, const std::string& name) {
+  if (!name.ends_with(fp8_scale_suffix())) return false;
+  const TensorView* weight = job.checkpoint->find(fmt::format("{}.weight", without(name, fp8_scale_suffix())));
+  return weight != nullptr && Fp8Weight(*job.checkpoint, *weight);
 }
 
 // Weights in any format, indexes and what this run writes itself stay behind; all else belongs to the model.
@@ -82,7 +95,9 @@ std::vector<CheckpointWriter::Item> ResultWriter::items() const {
   std::vector<CheckpointWriter::Item> items;
   const std::set<std::string> replaced = packed_weights(job_);
   for (const TensorView* tensor : job_.checkpoint->tensors()) {
-    if (replaced.count(tensor->spec.name) == 0) items.push_back({tensor->spec, ""});
+    if (replaced.count(tensor->spec.name) != 0 || is_fp8_scale(job_, tensor->spec.name)) continue;
+    items.push_back({tensor->spec, ""});
+    if (Fp8Weight(*job_.checkpoint, *tensor)) items.back().spec.dtype = DType::kBF16;
   }
   for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
     if (!is_packed(fate)) return;
@@ -145,8 +160,14 @@ double ResultWriter::bits_per_weight() const {
 void ResultWriter::copy_tensors(CheckpointWriter& writer) const {
   const std::set<std::string> replaced = packed_weights(job_);
   for (const TensorView* tensor : job_.checkpoint->tensors()) {
-    if (replaced.count(tensor->spec.name) != 0) continue;
-    writer.write(tensor->spec.name, tensor->bytes);
+    const std::string& name = tensor->spec.name;
+    if (replaced.count(name) != 0 || is_fp8_scale(job_, name)) continue;
+    if (Fp8Weight(*job_.checkpoint, *tensor)) {
+      const ComputeMatrix weight = job_.source->linear_as(ComputeType::kBF16, without(name, ".weight"));
+      writer.write(name, std::as_bytes(std::span(weight.view().bf16().data, static_cast<size_t>(weight.size()))));
+    } else {
+      writer.write(name, tensor->bytes);
+    }
     job_.checkpoint->release(*tensor);
   }
 }

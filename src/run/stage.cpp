@@ -186,15 +186,18 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
                          Matrix<uint8_t>(groups, record.out),
                          contiguous_groups(record.in, job.spec.group_width(record.in))};
   SolveOutcome whole{.linear = {}, .loss = 0, .rtn_loss = 0, .energy = 0};
+  // Of an expert that no token reached nothing is known but what tokens in general look like.
+  const Solver& chosen = collected.unreached ? solver("rtn") : *job.solver;
   for (size_t r = 0; r < collected.ranges.size(); ++r) {
     const ColumnRange& range = collected.ranges[r];
     const PreparedHessian& hessian = prepared.hessians[r];
     const Matrix<float> target = columns_of(prepared.targets[index].view(), range);
-    const SolveOutcome outcome = solve_linear(*job.solver, target.view(), &hessian, job.spec, job.gptq);
+    const SolveOutcome outcome = solve_linear(chosen, target.view(), &hessian, job.spec, job.gptq);
     put_columns(outcome.linear, range, packed);
     add_outcome(outcome, static_cast<double>(range.count) / static_cast<double>(record.in), whole);
     add_hessian_facts(hessian, outcome.route, record);
   }
+  if (collected.unreached) record.status = LinearStatus::kUnreached;
   set_losses(whole, static_cast<double>(job.windows->count()), record);
   return {std::move(record), std::move(packed)};
 }

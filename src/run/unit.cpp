@@ -61,13 +61,17 @@ class FieldReader {
  public:
   explicit FieldReader(const Json& object) : object_(object) {}
   template <class T>
-  void operator()(std::string_view name, T& field, Measured) const {
+  void operator()(std::string_view name, T& field, Measured measured) const {
+    // A record of an earlier version may lack what is not always there.
+    if (measured == Measured::kSometimes && object_.find(name) == nullptr) return;
     read(member(object_, name), name, field);
   }
 
  private:
   static void read(const Json& json, std::string_view name, std::string& field) { field = json.as_string(name); }
-  static void read(const Json& json, std::string_view name, int64_t& field) { field = json.as_int(name); }
+  static void read(const Json& json, std::string_view name, int64_t& field) {
+    field = json.is_null() ? -1 : json.as_int(name);
+  }
   static void read(const Json& json, std::string_view name, int& field) { field = static_cast<int>(json.as_int(name)); }
   static void read(const Json& json, std::string_view name, bool& field) { field = json.as_bool(name); }
   // A record has null for what was not measured.

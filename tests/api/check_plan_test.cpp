@@ -40,7 +40,7 @@ CheckResult plan_of(const std::string& name, const QuantizeOptions& quantize = {
   return result;
 }
 
-TEST(CheckPlan, FromConfigAloneForModelsThatCannotBeRun) {
+TEST(CheckPlan, FromConfigAloneForModelsThatAreTooLargeForThisMachine) {
   struct Case {
     const char* name;
     double billions;
@@ -63,8 +63,7 @@ TEST(CheckPlan, FromConfigAloneForModelsThatCannotBeRun) {
     EXPECT_LT(plan.result_bytes, plan.parameters / 8 * 5);
     EXPECT_GT(plan.peak_memory_bytes, 1e9);
     EXPECT_FALSE(plan.loaders.empty());
-    const bool planned_only = std::string(c.name) == "mixtral-8x7b" || std::string(c.name) == "deepseek-v3";
-    EXPECT_EQ(find(result, "family.plan-only") != nullptr, planned_only);
+    EXPECT_NE(find(result, "family.run"), nullptr);
   }
 }
 

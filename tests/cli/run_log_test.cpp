@@ -57,6 +57,23 @@ TEST(RunLog, WithoutCalibrationNoErrorIsInvented) {
   EXPECT_NE(summary_text(record).find("not measured"), std::string::npos);
 }
 
+TEST(RunLog, SummaryTellsHowTheTextFellToExperts) {
+  RunRecord record = record_of_a_run();
+  EXPECT_EQ(summary_text(record).find("experts"), std::string::npos);
+  record.calibration_tokens = 100;
+  record.linears.clear();
+  for (const auto& [expert, tokens] : {std::pair(0, 30), {1, 0}, {2, 120}, {3, 50}}) {
+    record.linears.push_back(linear("e", LinearStatus::kOk));
+    record.linears.back().expert = expert;
+    record.linears.back().tokens = tokens;
+  }
+  EXPECT_NE(
+      summary_text(record).find("experts         1 of 4 without a token; the others got 30 to 120, the middle one "
+                                "50\n"),
+      std::string::npos)
+      << summary_text(record);
+}
+
 TEST(RunLog, SaysWhereAnInterruptedRunGoesOn) {
   const auto line = [](const Resumed& resumed) {
     RunLog log(Manner{});

@@ -22,8 +22,9 @@ const fs::path kDemo = fs::path(HESSE_SOURCE_DIR) / "models/tiny-llama";
 constexpr uint64_t kSeed = 5;
 
 // `noise`: relative size of random errors that are put on the residual stream in front of every block and of the head.
-Matrix<float> logits_of(const Loaded& loaded, const std::vector<int32_t>& ids, double noise = 0) {
-  Rng rng(kSeed);
+Matrix<float> logits_of(const Loaded& loaded, const std::vector<int32_t>& ids, double noise = 0,
+                        uint64_t seed = kSeed) {
+  Rng rng(seed);
   Matrix<float> h = loaded.model.embed(ids);
   const auto shake = [&] {
     for (int64_t i = 0; noise != 0 && i < h.size(); ++i) h.data()[i] *= static_cast<float>(1 + noise * rng.normal());
@@ -124,7 +125,13 @@ void check_bf16_logits(const fs::path& directory, const std::vector<int32_t>& id
   const Loaded exact(directory, length), rounded(directory, length, ComputeType::kBF16);
   const Matrix<float> expected = logits_of(exact, ids);
   const double error = distance(logits_of(rounded, ids), expected);
-  const double sensitivity = distance(logits_of(exact, ids, 0x1p-8), expected);
+  double sensitivity = distance(logits_of(exact, ids, 0x1p-8), expected);
+  // Where experts are chosen a small error may send a token elsewhere, or not: the worst of some draws.
+  const int draws = exact.model.config().experts.count > 0 ? 16 : 1;
+  for (int draw = 1; draw < draws; ++draw) {
+    const Matrix<float> shaken = logits_of(exact, ids, 0x1p-8, kSeed + static_cast<uint64_t>(draw));
+    sensitivity = std::max(sensitivity, distance(shaken, expected));
+  }
   EXPECT_LE(error, 2 * sensitivity);
   EXPECT_GE(error, sensitivity / 16);
   testing::Test::RecordProperty("error_by_sensitivity", std::to_string(error / sensitivity));

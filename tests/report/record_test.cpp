@@ -216,6 +216,7 @@ const char* const kGolden = R"({
     {
       "name": "model.layers.0.mlp.up_proj",
       "layer": 0,
+      "expert": null,
       "out": 768,
       "in": 256,
       "bits": 4,

@@ -64,6 +64,8 @@ const Case kCases[] = {
      [](LinearRecord& l) { l.status = LinearStatus::kEigenvalueFloor, l.factorizations = 5; }, "5 values of lambda"},
     {Trouble::kRoundingBetter, "rounding-better", [](LinearRecord& l) { l.status = LinearStatus::kRoundingBetter; },
      "rounding to nearest"},
+    {Trouble::kUnreachedExpert, "unreached-expert", [](LinearRecord& l) { l.status = LinearStatus::kUnreached; },
+     "no token was sent to this expert"},
     {Trouble::kFallback, "fallback", [](LinearRecord& l) { l.status = LinearStatus::kFallback; }, "no factor"},
 };
 

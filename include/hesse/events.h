@@ -138,7 +138,7 @@ struct RunRecord {
   QuantizeOptions options;
   std::string model_name;  // last part of the model's path
   std::string family;
-  std::string format;  // "gptq", "gptq_v2"
+  std::string format;  // of the result: "gptq", "compressed-tensors"
   std::string processor;
   std::string simd;       // instruction set of our kernels
   std::string libraries;  // versions of what does the arithmetic

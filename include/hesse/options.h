@@ -10,28 +10,30 @@
 namespace hesse {
 
 struct QuantizeOptions {
-  std::string model;                      // Hugging Face directory, full precision
-  std::string as = {};                    // family of a model whose model_type is unknown; empty: that of config.json
-  std::string output;                     // directory to make
-  std::vector<std::string> calibration;   // sources, each with a weight behind a colon or without: docs/DATA.md
-  std::string preset = "balanced";        // where the fields marked * came from: see with_preset()
-  int bits = 4;                           // 2, 3, 4 or 8
-  int64_t group_size = 128;               // inputs that share a scale; -1: a whole row; 0: chosen by the widths
-  bool symmetric = true;                  // false: a zero point a group, written as gptq_v2
-  std::string method = "gptq";            // or "rtn"
-  int64_t samples = 128;                  // * calibration windows
-  int64_t length = 512;                   // tokens a window
-  std::string bos = "never";              // begin every window with BOS: "auto" (as the tokenizer has it), "always"
-  bool pack = true;                       // documents stand behind each other; false: a window is of one document
-  double random_share = 0;                // of the windows, made of random tokens
-  uint64_t seed = 0;                      // which windows are taken when there are more than `samples`
-  double damping = 0.01;                  // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
-  std::string order = "groups";           // * of the columns: "groups", "activation" or "file"
-  int64_t joint = 16;                     // * grids of a group that are judged by solving it; 1: none
-  int64_t sweeps = 4;                     // * passes of descent over scales and codes after the solve
-  double shift = 0.8;                     // * how far targets follow what earlier layers changed; 0 and 0: one stream
-  double residual = 0.8;                  // * the same for the drift of the residual stream (o and down)
-  double ridge = 5;                       // * damping of shift and residual, times in / tokens
+  std::string model;                     // Hugging Face directory, full precision
+  std::string as = {};                   // family of a model whose model_type is unknown; empty: that of config.json
+  std::string output;                    // directory to make
+  std::vector<std::string> calibration;  // sources, each with a weight behind a colon or without: docs/DATA.md
+  std::string preset = "balanced";       // where the fields marked * came from: see with_preset()
+  int bits = 4;                          // 2, 3, 4 or 8
+  int64_t group_size = 128;              // inputs that share a scale; -1: a whole row; 0: chosen by the widths
+  bool symmetric = true;                 // false: a zero point a group
+  std::string format = "auto";   // of the result: gptq, or gptq_v2 when asymmetric; docs/FORMATS.md has the others
+  int64_t pad_intermediate = 0;  // zero channels up to this width of the MLPs; 0: none; -1: as many as help
+  std::string method = "gptq";   // or "rtn"
+  int64_t samples = 128;         // * calibration windows
+  int64_t length = 512;          // tokens a window
+  std::string bos = "never";     // begin every window with BOS: "auto" (as the tokenizer has it), "always"
+  bool pack = true;              // documents stand behind each other; false: a window is of one document
+  double random_share = 0;       // of the windows, made of random tokens
+  uint64_t seed = 0;             // which windows are taken when there are more than `samples`
+  double damping = 0.01;         // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
+  std::string order = "groups";  // * of the columns: "groups", "activation" or "file"
+  int64_t joint = 16;            // * grids of a group that are judged by solving it; 1: none
+  int64_t sweeps = 4;            // * passes of descent over scales and codes after the solve
+  double shift = 0.8;            // * how far targets follow what earlier layers changed; 0 and 0: one stream
+  double residual = 0.8;         // * the same for the drift of the residual stream (o and down)
+  double ridge = 5;              // * damping of shift and residual, times in / tokens
   std::string scale_search = "weighted";  // * or "minmax"
   bool positive_scales = false;           // * never write negative scales (some loaders might refuse them)
   std::string on_nonfinite = "stop";      // weights that are not finite: stop before any work, or "skip-module"
@@ -41,6 +43,7 @@ struct QuantizeOptions {
   double memory = 0;                      // GB the run may take; 0: four fifths of what is available
   double hessian_memory = 0;              // GB for the Hessians of one stage; 0: half of the memory of this machine
   double shard_size = 5.0;                // GB a weight file at most
+  bool hub_layout = false;                // add what a page on a hub needs: a header in README.md, .gitattributes
   std::string compute = "auto";           // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   bool overwrite = false;                 // replace an output directory that Hesse wrote
   bool check = true;                      // before work, run the model on a few tokens: is the tokenizer its own?
@@ -73,7 +76,11 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("preset", o.preset, "fast (half the time), balanced, best (twice the time), or classic (as AutoGPTQ)");
   visit("bits", o.bits, "bits a weight: 2, 3, 4 or 8");
   visit("group-size", o.group_size, "inputs that share a scale; -1: a whole row; auto: the largest that fits all");
-  visit("sym", o.symmetric, "one fixed zero point (format gptq); --asym: one a group (format gptq_v2)");
+  visit("sym", o.symmetric, "one fixed zero point; --asym: one a group");
+  visit("format", o.format,
+        "gptq, gptq_v2, compressed-tensors, awq, or the plain numbers fp16 and bf16; auto: gptq (--asym: gptq_v2)");
+  visit("pad-intermediate", o.pad_intermediate,
+        "widen the MLPs with zero channels to this many, or auto: groups and 8 devices divide; off: as they are");
   visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
   visit("samples", o.samples, "calibration windows");
   visit("length", o.length, "tokens a calibration window");
@@ -97,6 +104,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("memory", o.memory, "GB of memory that the run may take; 0: four fifths of what is available");
   visit("hessian-memory", o.hessian_memory, "GB for the Hessians of one stage; 0: half of this machine's memory");
   visit("shard-size", o.shard_size, "largest weight file, GB");
+  visit("hub-layout", o.hub_layout, "README.md with a header, and .gitattributes: to be uploaded as it is");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("overwrite", o.overwrite, "replace an output directory that Hesse wrote");
   visit("check", o.check, "first run the model on a few tokens, to see that its tokenizer belongs to it");
@@ -219,6 +227,41 @@ void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove
   visit("random-share", o.random_share, "share of the windows that are made of random tokens, 0 to 1");
   visit("seed", o.seed, "choice of the windows when the text has more than --samples");
   visit("strict", o.strict, "an error when a line of JSONL is broken");
+}
+
+// A packed model in another format.
+struct ConvertOptions {
+  std::string model;        // a packed directory, of Hesse or of another tool
+  std::string output;       // directory to make
+  std::string format;       // of the table: docs/FORMATS.md
+  double shard_size = 5.0;  // GB a weight file at most
+  bool overwrite = false;   // replace an output directory that `convert` made
+  bool hub_layout = false;  // add what a page on a hub needs
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, ConvertOptions> {
+  visit("output", o.output, "directory to make");
+  visit("format", o.format, "gptq, gptq_v2, compressed-tensors, awq, or the plain numbers fp16 and bf16");
+  visit("shard-size", o.shard_size, "largest weight file, GB");
+  visit("overwrite", o.overwrite, "replace an output directory that `hesse convert` made");
+  visit("hub-layout", o.hub_layout, "with a model card and .gitattributes, to be uploaded as it is");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+struct VerifyOptions {
+  std::string model;  // a packed directory
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, VerifyOptions> {
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 
 struct InspectOptions {

@@ -217,6 +217,26 @@ struct BenchResult {
   double eval_seconds_per_1000_tokens = -1;  // -1: no model
 };
 
+// A packed model in another format.
+struct ConvertResult {
+  std::string from;  // formats
+  std::string to;
+  int64_t linears = 0;  // that are packed in `from`
+  bool exact = true;    // codes, scales and zero points are the same; false: rounded to plain numbers
+  int64_t bytes = 0;    // of all tensors
+  double seconds = 0;
+};
+
+// Whether a packed model is what its configuration says.
+struct VerifyResult {
+  std::string format;
+  int64_t linears = 0;            // that are packed
+  std::vector<Finding> findings;  // the worst first
+  double seconds = 0;
+
+  bool sound() const;  // no finding is an error
+};
+
 struct InputFile {
   std::string name;  // without folders
   int64_t bytes = 0;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "data/sources.h"
+#include "formats/format.h"
 #include "hesse/error.h"
 #include "plan/selection.h"
 
@@ -18,6 +19,7 @@ namespace hesse {
 namespace {
 
 constexpr int kMaxThreads = 4096;
+constexpr int64_t kMaxWidth = int64_t{1} << 24;
 // Far above any calibration set, and far enough below 2^63 for tokens x width to be counted in int64_t.
 constexpr int64_t kMaxCalibrationTokens = int64_t{1} << 36;
 
@@ -112,10 +114,27 @@ void check_selection(Problems& problems, const QuantizeOptions& o) {
   problems.unless(!o.trial || o.redo.empty(), "trial and redo exclude each other; a trial writes nothing");
 }
 
+void check_shard_size(Problems& problems, double size) {
+  problems.unless(std::isfinite(size) && size > 0.0001, "shard-size is {} GB; must be above 0.0001", size);
+}
+
+void check_format(Problems& problems, const std::string& name, bool automatic) {
+  std::string known = automatic ? "auto" : "";
+  bool found = automatic && name == "auto";
+  for (const ExportFormat* format : export_formats()) {
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", format->name());
+    found = found || name == format->name();
+  }
+  problems.unless(found, "format is '{}'; must be one of {}", name, known);
+}
+
 // Everything but what is written and from which text, which `check` does without.
 void check_run(Problems& problems, const QuantizeOptions& o) {
   check_bits(problems, o.bits);
   problems.unless(o.group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", o.group_size);
+  check_format(problems, o.format, true);
+  problems.unless(o.pad_intermediate >= -1 && o.pad_intermediate <= kMaxWidth,
+                  "pad-intermediate is {}; must be off, auto, or 1 to {}", o.pad_intermediate, kMaxWidth);
   problems.unless(one_of(o.method, {"gptq", "rtn"}), "method is '{}'; must be gptq or rtn", o.method);
   check_calibration(problems, o);
   problems.unless(one_of(o.preset, {"fast", "balanced", "best", "classic"}),
@@ -132,8 +151,7 @@ void check_run(Problems& problems, const QuantizeOptions& o) {
   problems.unless(o.sweeps >= 0 && o.sweeps <= 100, "sweeps is {}; must be from 0 to 100", o.sweeps);
   check_trouble(problems, o);
   check_selection(problems, o);
-  problems.unless(std::isfinite(o.shard_size) && o.shard_size > 0.0001, "shard-size is {} GB; must be above 0.0001",
-                  o.shard_size);
+  check_shard_size(problems, o.shard_size);
   problems.unless(std::isfinite(o.disk) && o.disk >= 0, "disk is {} GB; must be 0 (half of what is free) or above",
                   o.disk);
   check_compute(problems, o.compute);
@@ -239,6 +257,25 @@ std::vector<std::string> TokenizeOptions::problems() const {
   problems.unless(given > 0, "text is missing; give --text, --file or --decode");
   problems.unless(given < 2, "text, file and decode: {} of these are given; give one", given);
   problems.unless(!any_empty(file), "file has an empty name");
+  return problems.take();
+}
+
+std::vector<std::string> ConvertOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  problems.unless(!output.empty(), "output is missing; name a directory to make");
+  problems.unless(model.empty() || output.empty() || spelled_out(model) != spelled_out(output),
+                  "output is '{}', the model itself; name another directory", output);
+  check_format(problems, format, false);
+  check_shard_size(problems, shard_size);
+  check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> VerifyOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  check_threads(problems, threads);
   return problems.take();
 }
 

@@ -27,7 +27,8 @@ Prepared begin(const QuantizeOptions& options) {
   job.spec = {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric};
   job.gptq = gptq_options(options);
   job.hessian_memory_bytes = hessian_memory(options);
-  job.format = &export_format(options.symmetric ? "gptq" : "gptq_v2");
+  const std::string_view standard = options.symmetric ? "gptq" : "gptq_v2";
+  job.format = &export_format(options.format == "auto" ? standard : options.format);
   return prepared;
 }
 
@@ -75,8 +76,13 @@ Prepared prepare_config(const QuantizeOptions& options) {
                                               [&] { job.config_json = read_config_json(job.model_directory); });
   if (!read) return prepared;
   prepared.findings.attempt(
-      {"config.fields", "nothing can be planned without it", "take config.json of the original model"},
-      [&] { prepared.shapes = shapes_of_config(config_as(job.config_json, job.options.as), "config.json"); });
+      {"config.fields", "nothing can be planned without it", "take config.json of the original model"}, [&] {
+        if (options.pad_intermediate != 0) {
+          const ModelConfig config = parse_model_config(config_as(job.config_json, options.as), "config.json");
+          job.config_json = with_intermediate(job.config_json, config, width_of_mlps(options, config));
+        }
+        prepared.shapes = shapes_of_config(config_as(job.config_json, job.options.as), "config.json");
+      });
   if (!prepared.shapes) return prepared;
   prepared.findings.add(family_finding(*prepared.shapes));
   job.compute = choose_compute(job.options.compute, job.config_json);

@@ -44,8 +44,10 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
 Prepared prepare_config(const QuantizeOptions& options);
 
 // The parts of it, in their order. Each looks at what is there and leaves the rest.
-void prepare_model(Prepared& prepared);      // config.json, tensors, what the format can store
-void check_group_size(Prepared& prepared);   // of job.stages
+void prepare_model(Prepared& prepared);     // config.json, tensors, what the format can store
+void check_group_size(Prepared& prepared);  // of job.stages
+// The width that the MLPs of `config` are to have. Error(kUsage) when it is less than they have.
+int64_t width_of_mlps(const QuantizeOptions& options, const ModelConfig& config);
 void prepare_selection(Prepared& prepared);  // the linears that the run is about
 void read_weights(Prepared& prepared, Listener& listener);
 void prepare_text(Prepared& prepared);  // tokenizer and calibration windows

@@ -26,6 +26,7 @@ constexpr size_t kMostFindings = 12;  // of one kind; the rest is counted
 const Advice kConfigFile = {"config.file", "", "fetch config.json of the model again"};
 const Advice kConfigFields = {"config.fields", "the layers cannot be built without it",
                               "take config.json of the original model, or a model of a known architecture"};
+const Advice kPadding = {"run.padding", "", "another --pad-intermediate, or none"};
 const Advice kFiles = {"weights.files", "", "fetch the damaged or missing files again"};
 
 Error bad_input(const std::string& text) { return {ErrorKind::kBadInput, text}; }
@@ -175,7 +176,34 @@ bool read_config(Prepared& prepared) {
   return problems.empty();
 }
 
+// Widens the MLPs, where that is asked for: `config` and config.json become those of the result.
+void pad_intermediate(Prepared& prepared, ModelConfig& config) {
+  Job& job = prepared.job;
+  if (job.options.pad_intermediate == 0) return;
+  const int64_t narrow = config.intermediate, wide = width_of_mlps(job.options, config);
+  if (wide == narrow)
+    return prepared.findings.good("run.padding", fmt::format("MLPs of {} channels need no more", wide));
+  job.config_json = with_intermediate(job.config_json, config, wide);
+  auto padded = std::make_unique<PaddedSource>(*job.checkpoint, config, wide);
+  job.padded = padded.get();
+  job.source = std::move(padded);
+  config = choose_scheme(parse_model_config(config_as(job.config_json, job.options.as), "config.json"), *job.source);
+  prepared.findings.note("run.padding", fmt::format("MLPs of {} channels are widened to {} with zeros", narrow, wide),
+                         "config.json of the result says so; the model computes the same");
+}
+
 }  // namespace
+
+int64_t width_of_mlps(const QuantizeOptions& options, const ModelConfig& config) {
+  const int64_t asked = options.pad_intermediate, narrow = config.intermediate;
+  if (asked == 0) return narrow;
+  if (asked < 0) return padded_width(narrow, options.group_size);
+  if (asked >= narrow) return asked;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("[padding] --pad-intermediate {} is less than the {} channels that the MLPs "
+                          "have; padding cannot take any away",
+                          asked, narrow));
+}
 
 // What it cannot store stops the run.
 void check_group_size(Prepared& prepared) {
@@ -214,6 +242,7 @@ void prepare_model(Prepared& prepared) {
       choose_scheme(parse_model_config(config_as(job.config_json, job.options.as), "config.json"), *job.source);
   job.compute = job.options.calibration.empty() ? ComputeChoice{ComputeType::kF32, "no forward pass"}
                                                 : choose_compute(job.options.compute, job.config_json);
+  if (!findings.attempt(kPadding, [&] { pad_intermediate(prepared, config); })) return;
   if (!check_tensors(prepared, config)) return;
   job.stages = model_stages(config);
   prepared.shapes.emplace(config);

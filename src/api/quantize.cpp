@@ -8,6 +8,7 @@
 
 #include "api/hash_files.h"
 #include "api/machine.h"
+#include "api/model_card.h"
 #include "api/plan.h"
 #include "api/prepare.h"
 #include "api/problems.h"
@@ -72,6 +73,12 @@ class Quantization {
     StagedDirectory staged(job_.options.output, may_replace(job_.options), kRecordFile);
     run.write_result(staged.path());
     RunRecord record = record_now();
+    write_model_card({.model = job_.model_directory,
+                      .directory = staged.path(),
+                      .config_json = job_.config_json,
+                      .format = record.format,
+                      .hub = job_.options.hub_layout},
+                     &record);
     publish(record, staged);
     return record;
   }
@@ -111,6 +118,7 @@ RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, cons
   set_threads(options.threads);
   if (options.trial) return quantize_trial(options, listener);
   const Stopwatch watch;
+  if (!options.redo.empty()) settle_output(options.output);  // else there may be no result to change
   Prepared prepared = prepare(options, {.read_weights = true}, listener);
   prepared.findings.throw_if_error();
   PlanRequest plan = plan_request(prepared.job, *prepared.shapes);

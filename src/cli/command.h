@@ -17,6 +17,8 @@ int run_check(const Arguments& arguments);
 int run_quantize(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
+int run_convert(const Arguments& arguments);
+int run_verify(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
 int run_bench(const Arguments& arguments);

@@ -30,20 +30,23 @@ struct NumberWord {
   std::string_view flag, word;
   double number;
 };
-constexpr NumberWord kNumberWords[] = {{"damp", "auto", 0}, {"group-size", "auto", 0}};
+constexpr NumberWord kNumberWords[] = {
+    {"damp", "auto", 0}, {"group-size", "auto", 0}, {"pad-intermediate", "auto", -1}, {"pad-intermediate", "off", 0}};
 
-const NumberWord* number_word(std::string_view flag) {
+// The row of `flag` for which `fits` holds, if there is one.
+template <class Fits>
+const NumberWord* number_word(std::string_view flag, Fits fits) {
   for (const NumberWord& row : kNumberWords) {
-    if (row.flag == flag) return &row;
+    if (row.flag == flag && fits(row)) return &row;
   }
   return nullptr;
 }
 
 template <class Number>
 std::string number_text(std::string_view flag, Number number) {
-  const NumberWord* word = number_word(flag);
-  const bool named = word != nullptr && word->number == static_cast<double>(number);
-  return named ? std::string(word->word) : fmt::format("{}", number);
+  const NumberWord* row =
+      number_word(flag, [&](const NumberWord& word) { return word.number == static_cast<double>(number); });
+  return row != nullptr ? std::string(row->word) : fmt::format("{}", number);
 }
 
 std::string flag_names(std::string_view name) { return fmt::format("{}--{}", name == "output" ? "-o," : "", name); }
@@ -157,10 +160,11 @@ bool Flags::single(const std::string& name, const std::vector<std::string>& valu
 
 template <class Number>
 void Flags::add_number(std::string_view name, Number& field, std::string_view help) {
-  const auto read = [this, &field, word = number_word(name),
+  const auto read = [this, &field, name = std::string(name),
                      flag = fmt::format("--{}", name)](const CLI::results_t& values) {
-    if (word != nullptr && values.size() == 1 && values[0] == word->word) {
-      field = static_cast<Number>(word->number);
+    const NumberWord* row = number_word(name, [&](const NumberWord& word) { return word.word == values[0]; });
+    if (row != nullptr && values.size() == 1) {
+      field = static_cast<Number>(row->number);
     } else if (single(flag, values) && !read_number(values[0], field)) {
       problems_.push_back(fmt::format("{} '{}': expected {}", flag, values[0], expected_number<Number>()));
     }

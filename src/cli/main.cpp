@@ -26,6 +26,8 @@ constexpr Command kCommands[] = {
     {"quantize", "make a quantized copy of a model", run_quantize},
     {"eval", "perplexity of a model, before or after", run_eval},
     {"generate", "text from a model", run_generate},
+    {"convert", "a quantized model in another format, without loss", run_convert},
+    {"verify", "whether a quantized model is what its configuration says", run_verify},
     {"tokenize", "text to token ids and back, to look at", run_tokenize},
     {"bench", "speed of this machine, and how long a model will take", run_bench},
 };

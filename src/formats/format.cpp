@@ -4,8 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <cstring>
 
+#include "formats/awq.h"
+#include "formats/compressed_tensors.h"
 #include "formats/gptq.h"
+#include "formats/plain.h"
 #include "hesse/error.h"
 
 namespace hesse {
@@ -22,7 +26,11 @@ std::vector<std::string_view> known_names() {
 std::span<const ExportFormat* const> export_formats() {
   static const GptqFormat gptq(kGptqV1);
   static const GptqFormat gptq_v2(kGptqV2);
-  static const std::array<const ExportFormat*, 2> table{&gptq, &gptq_v2};
+  static const CompressedTensorsFormat compressed_tensors;
+  static const AwqFormat awq;
+  static const PlainFormat fp16(DType::kF16);
+  static const PlainFormat bf16(DType::kBF16);
+  static const std::array<const ExportFormat*, 6> table{&gptq, &gptq_v2, &compressed_tensors, &awq, &fp16, &bf16};
   return table;
 }
 
@@ -32,6 +40,45 @@ const ExportFormat& export_format(std::string_view name) {
   }
   throw Error(ErrorKind::kUsage,
               fmt::format("[format] '{}' is not known; known are {}", name, fmt::join(known_names(), ", ")));
+}
+
+const ExportFormat& working_format(const ExportFormat& format) {
+  return format.keeps_codes() ? format : export_format(kGptqV2.name);
+}
+
+LinearForm form_of(const QuantizedLinear& linear) {
+  const std::vector<int32_t> plain = contiguous_groups(linear.in(), linear.spec.group_width(linear.in()));
+  return {.out = linear.out(), .in = linear.in(), .spec = linear.spec, .act_order = linear.group_of != plain};
+}
+
+bool ExportFormat::has(const Checkpoint& checkpoint, std::string_view module) const {
+  return keeps_codes() && checkpoint.find(fmt::format("{}.{}", module, suffixes().front())) != nullptr;
+}
+
+std::vector<std::string> packed_modules(const ExportFormat& format, const Checkpoint& checkpoint) {
+  std::vector<std::string> modules;
+  if (!format.keeps_codes()) return modules;
+  const std::string suffix = "." + std::string(format.suffixes().front());
+  for (const TensorView* tensor : checkpoint.tensors()) {
+    const std::string& name = tensor->spec.name;
+    if (name.ends_with(suffix)) modules.push_back(name.substr(0, name.size() - suffix.size()));
+  }
+  return modules;
+}
+
+void write_form(const ExportFormat& format, std::string_view module, const QuantizedLinear& linear, bool in_out,
+                const TensorSink& sink) {
+  if (!in_out || format.keeps_codes()) return format.write(module, linear, sink);
+  format.write(module, linear, [&](std::string_view name, std::span<const std::byte> bytes) {
+    Matrix<uint16_t> turned(linear.in(), linear.out());
+    const size_t row_bytes = static_cast<size_t>(linear.in()) * sizeof(uint16_t);
+    std::vector<uint16_t> row(static_cast<size_t>(linear.in()));
+    for (int64_t o = 0; o < linear.out(); ++o) {
+      std::memcpy(row.data(), bytes.data() + static_cast<size_t>(o) * row_bytes, row_bytes);
+      for (int64_t i = 0; i < linear.in(); ++i) turned(i, o) = row[static_cast<size_t>(i)];
+    }
+    sink(name, std::as_bytes(std::span(turned.data(), static_cast<size_t>(turned.size()))));
+  });
 }
 
 const ExportFormat* format_of(const Json* quantization_config) {

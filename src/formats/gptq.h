@@ -21,13 +21,14 @@ class GptqFormat final : public ExportFormat {
 
   std::string_view name() const override { return version_.name; }
   std::string why_not(int64_t out, int64_t in, const LinearSpec& spec) const override;
-  std::vector<TensorSpec> tensors(std::string_view module, int64_t out, int64_t in,
-                                  const LinearSpec& spec) const override;
+  std::string why_not(const QuantizedLinear& linear) const override;
+  std::vector<TensorSpec> layout(std::string_view module, const LinearForm& form) const override;
   void write(std::string_view module, const QuantizedLinear& linear, const TensorSink& sink) const override;
   Json config(const FormatConfig& config) const override;
   std::string_view config_file() const override { return "quantize_config.json"; }
+  std::span<const std::string_view> suffixes() const override;
+  std::vector<std::string> listed_as_plain(const Json& quantization_config) const override;
   bool recognises(const Json& quantization_config) const override;
-  bool has(const Checkpoint& checkpoint, std::string_view module) const override;
   LinearSize size(const Checkpoint& checkpoint, std::string_view module) const override;
   QuantizedLinear read(const Checkpoint& checkpoint, std::string_view module,
                        const Json& quantization_config) const override;
@@ -35,9 +36,5 @@ class GptqFormat final : public ExportFormat {
  private:
   GptqVersion version_;
 };
-
-// Why `group_of` cannot be the g_idx of a linear with `groups` groups, or empty. Every group must have an input: a map
-// that is 0 everywhere means "group 0" to some programs and "i / group size" to others.
-std::string group_map_problem(const std::vector<int32_t>& group_of, int64_t groups);
 
 }  // namespace hesse

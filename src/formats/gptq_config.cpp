@@ -177,6 +177,29 @@ Json GptqFormat::config(const FormatConfig& config) const {
   return object;
 }
 
+// Rules as skip_rule() writes them; with names of fused linears that no file has.
+std::vector<std::string> GptqFormat::listed_as_plain(const Json& quantization_config) const {
+  std::vector<std::string> modules;
+  const Json* rules = quantization_config.find_value("dynamic");
+  if (rules == nullptr) return modules;
+  for (const auto& [rule, value] : rules->as_object("quantization_config.dynamic")) {
+    if (!rule.starts_with("-:^") || !rule.ends_with("$")) continue;
+    std::string name = rule.substr(3, rule.size() - 4);
+    for (size_t at = 0; (at = name.find("\\.", at)) != std::string::npos; ++at) name.erase(at, 1);
+    std::string parts = name.ends_with(")") ? name.substr(name.find('(') + 1) : "";
+    if (!parts.empty()) {
+      name.resize(name.size() - parts.size() - 1);
+      parts.pop_back();
+    }
+    if ((name + parts).find_first_of("\\*+?()[]{}^$") != std::string::npos) continue;
+    for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+      end = parts.find('|', begin);
+      modules.push_back(name + parts.substr(begin, end - begin));
+    }
+  }
+  return modules;
+}
+
 bool GptqFormat::recognises(const Json& quantization_config) const {
   return gptq_checkpoint_format(quantization_config) == version_.name;
 }

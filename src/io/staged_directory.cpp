@@ -144,6 +144,8 @@ fs::path output_path(const fs::path& given) {
   return real;
 }
 
+void settle_output(const fs::path& target) { tidy_leftovers(output_path(target)); }
+
 void require_output_free(const fs::path& target, bool overwrite, std::string_view marker) {
   const fs::path path = output_path(target);
   tidy_leftovers(path);

@@ -11,6 +11,10 @@ namespace hesse {
 // since rename() would replace the link. Error(kUsage) for what cannot be a directory's name.
 std::filesystem::path output_path(const std::filesystem::path& given);
 
+// Ends what a process that was killed left half done: a result that was just being replaced is in its place again, what
+// is of no more use is gone. Error(kUsage) when another process is writing the output.
+void settle_output(const std::filesystem::path& target);
+
 // The checks of StagedDirectory's constructor, to be made before hours of work.
 void require_output_free(const std::filesystem::path& target, bool overwrite, std::string_view marker);
 

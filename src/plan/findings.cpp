@@ -31,7 +31,7 @@ std::string peak_text(const MemoryPlan& plan) {
 std::string lower(std::string_view word) {
   std::string text(word);
   std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+                 [](unsigned char c) { return c == ' ' ? '-' : static_cast<char>(std::tolower(c)); });
   return text;
 }
 

@@ -5,148 +5,12 @@
 #include <algorithm>
 #include <tuple>
 
+#include "plan/loader_rules.h"
+
 namespace hesse {
 namespace {
 
-enum class Scales { kTested, kUntested };         // negative ones, in a test of ours
-enum class Versions { kBoth, kFirst, kDepends };  // formats gptq and gptq_v2; v2 not, or not in every release
-
-// One kernel of one engine. Steps: what the sizes that one device holds must be multiples of; 0: what packing needs.
-struct Rule {
-  std::string_view engine, kernel;
-  std::vector<int> bits;
-  bool symmetric_only = false;
-  std::vector<int64_t> group_sizes = {};  // empty: any
-  bool power_of_two = false;
-  bool ragged = false;  // a shorter last group
-  int64_t in_step = 1;
-  int64_t out_step = 1;
-  bool pads = false;        // newer releases fill up to in_step and out_step by themselves
-  int64_t expert_step = 0;  // of the inner width of experts, at least a group; 0: as other linears
-  bool f16_only = false;
-  Versions versions = Versions::kBoth;
-  Scales scales = Scales::kUntested;
-  bool one_file = false;  // no shards
-  bool cuts = false;      // tensor parallelism
-  std::string_view note = {};
-  std::string_view source, date;
-};
-
 constexpr std::string_view kBf16 = "float16 only: start it with that type";
-
-// What kernels ask for, as their loaders check it. Kernels multiply by a scale and need not look at its sign; our
-// interop test loads negative ones in GPTQModel and transformers, and a shorter last group too.
-const std::vector<Rule> kRules = {
-    {.engine = "vLLM",
-     .kernel = "Marlin",
-     .bits = {4, 8},
-     .symmetric_only = true,
-     .group_sizes = {32, 64, 128},
-     .in_step = 128,
-     .out_step = 64,
-     .pads = true,
-     .expert_step = 64,
-     .cuts = true,
-     .source = "vllm-project/vllm: vllm/model_executor/layers/quantization/utils/marlin_utils.py, auto_gptq.py",
-     .date = "2026-11"},
-    {.engine = "vLLM",
-     .kernel = "gptq_gemm",
-     .bits = {2, 3, 4, 8},
-     .in_step = 0,
-     .out_step = 0,
-     .f16_only = true,
-     .versions = Versions::kDepends,
-     .cuts = true,
-     .note = "in releases that still have it; the newest load what Marlin takes and nothing else",
-     .source = "vllm-project/vllm: vllm/model_executor/layers/quantization/gptq.py; pull request 26092",
-     .date = "2026-11"},
-    {.engine = "SGLang",
-     .kernel = "gptq_marlin",
-     .bits = {4, 8},
-     .symmetric_only = true,
-     .group_sizes = {32, 64, 128},
-     .in_step = 128,
-     .out_step = 64,
-     .expert_step = 64,
-     .cuts = true,
-     .source = "sgl-project/sglang: python/sglang/srt/layers/quantization/gptq.py, marlin_utils.py",
-     .date = "2026-11"},
-    {.engine = "SGLang",
-     .kernel = "gptq",
-     .bits = {2, 3, 4, 8},
-     .in_step = 0,
-     .out_step = 0,
-     .f16_only = true,
-     .versions = Versions::kFirst,
-     .cuts = true,
-     .source = "sgl-project/sglang: python/sglang/srt/layers/quantization/gptq.py",
-     .date = "2026-11"},
-    {.engine = "transformers",
-     .kernel = "GPTQModel torch",
-     .bits = {2, 3, 4, 8},
-     .group_sizes = {16, 32, 64, 128, 256, 512, 1024},
-     .ragged = true,
-     .scales = Scales::kTested,
-     .source = "ModelCloud/GPTQModel: gptqmodel/nn_modules/qlinear/torch.py (7.7.0); huggingface/transformers: "
-               "src/transformers/quantizers/quantizer_gptq.py",
-     .date = "2026-11"},
-    {.engine = "ExLlamaV2",
-     .kernel = "gptq",
-     .bits = {4},
-     .power_of_two = true,
-     .in_step = 32,
-     .source = "turboderp-org/exllamav2: exllamav2/linear.py, exllamav2/ext.py (da07facd)",
-     .date = "2026-08"},
-    {.engine = "AutoGPTQ",
-     .kernel = "exllama",
-     .bits = {4},
-     .in_step = 32,
-     .out_step = 32,
-     .versions = Versions::kFirst,
-     .source = "AutoGPTQ/AutoGPTQ: auto_gptq/nn_modules/qlinear/qlinear_exllama.py (v0.7.1)",
-     .date = "2026-08"},
-    {.engine = "AutoGPTQ",
-     .kernel = "cuda-old",
-     .bits = {2, 3, 4, 8},
-     .in_step = 0,
-     .out_step = 0,
-     .versions = Versions::kFirst,
-     .source = "AutoGPTQ/AutoGPTQ: auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py (v0.7.1)",
-     .date = "2026-08"},
-    {.engine = "GPTQModel",
-     .kernel = "torch",
-     .bits = {2, 3, 4, 8},
-     .group_sizes = {16, 32, 64, 128, 256, 512, 1024},
-     .ragged = true,
-     .scales = Scales::kTested,
-     .source = "ModelCloud/GPTQModel: gptqmodel/nn_modules/qlinear/torch.py (7.7.0)",
-     .date = "2026-11"},
-    {.engine = "GPTQModel",
-     .kernel = "ExLlamaV2",
-     .bits = {4},
-     .group_sizes = {32, 64, 128},
-     .in_step = 32,
-     .out_step = 32,
-     .source = "ModelCloud/GPTQModel: gptqmodel/nn_modules/qlinear/exllamav2.py (7.7.0)",
-     .date = "2026-11"},
-    {.engine = "GPTQModel",
-     .kernel = "Marlin",
-     .bits = {4, 8},
-     .symmetric_only = true,
-     .group_sizes = {32, 64, 128},
-     .out_step = 64,
-     .source = "ModelCloud/GPTQModel: gptqmodel/nn_modules/qlinear/marlin.py (7.7.0)",
-     .date = "2026-11"},
-    {.engine = "GPTQModel",
-     .kernel = "Machete",
-     .bits = {4, 8},
-     .group_sizes = {64, 128},
-     .in_step = 64,
-     .out_step = 128,
-     .one_file = true,
-     .source = "ModelCloud/GPTQModel: gptqmodel/nn_modules/qlinear/machete.py, models/loader.py (7.7.0)",
-     .date = "2026-11"},
-};
 
 bool is_power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
@@ -172,7 +36,7 @@ Answer no(std::string why) { return {Verdict::kNo, std::move(why)}; }
 
 class Judge {
  public:
-  Judge(const ModelShapes& model, const PlannedOutput& output, const Rule& rule, int64_t devices)
+  Judge(const ModelShapes& model, const PlannedOutput& output, const LoaderRule& rule, int64_t devices)
       : model_(model), output_(output), rule_(rule), devices_(devices) {}
 
   Answer run() {
@@ -195,20 +59,24 @@ class Judge {
     const LinearSpec& spec = output_.spec;
     if (std::find(rule_.bits.begin(), rule_.bits.end(), spec.bits) == rule_.bits.end())
       return no(fmt::format("{} bits; it has {}", spec.bits, fmt::join(rule_.bits, ", ")));
+    const auto& asymmetric = rule_.asymmetric_bits;
+    if (!spec.symmetric && !asymmetric.empty() &&
+        std::find(asymmetric.begin(), asymmetric.end(), spec.bits) == asymmetric.end())
+      return no(fmt::format("{} bits with a zero point a group; it has {}", spec.bits, fmt::join(asymmetric, ", ")));
     if (rule_.symmetric_only && !spec.symmetric) return no("a zero point a group; it has symmetric grids only");
     if (Answer group = of_group_size(); group.verdict != Verdict::kYes) return group;
     if (rule_.one_file && output_.sharded) return no("several weight files; it wants one: a larger --shard-size");
     const bool second = output_.format == "gptq_v2";
-    if (second && rule_.versions == Versions::kFirst)
+    if (second && rule_.versions == ZeroVersions::kFirst)
       return no(fmt::format("format {}; it reads zero points as those of gptq, off by one", output_.format));
-    if (second && rule_.versions == Versions::kDepends)
+    if (second && rule_.versions == ZeroVersions::kDepends)
       return {Verdict::kUnknown, fmt::format("format {}; older releases read zero points off by one", output_.format)};
     return {Verdict::kYes, remarks()};
   }
 
   Answer of_group_size() const {
     const int64_t size = output_.spec.group_size;
-    if (size == -1) return {};  // a whole row; every one has it
+    if (size == -1) return rule_.no_whole_row ? no("a whole row a group; it has none of these") : Answer{};
     const auto& known = rule_.group_sizes;
     if (!known.empty() && std::find(known.begin(), known.end(), size) == known.end())
       return no(fmt::format("groups of {}; it has -1, {}", size, fmt::join(known, ", ")));
@@ -221,7 +89,7 @@ class Judge {
     std::vector<std::string_view> list;
     if (rule_.f16_only && output_.bf16) list.push_back(kBf16);
     if (!rule_.note.empty()) list.push_back(rule_.note);
-    if (output_.negative_scales && rule_.scales == Scales::kUntested)
+    if (output_.negative_scales && rule_.scales == SignedScales::kUntested)
       list.push_back("negative scales are not tested with it; --positive-scales does without");
     return fmt::format("{}", fmt::join(list, "; "));
   }
@@ -304,7 +172,7 @@ class Judge {
 
   const ModelShapes& model_;
   const PlannedOutput& output_;
-  const Rule& rule_;
+  const LoaderRule& rule_;
   int64_t devices_;
 };
 
@@ -317,7 +185,8 @@ std::string_view verdict_name(Verdict verdict) {
 std::vector<LoaderRow> loader_table(const ModelShapes& model, const PlannedOutput& output) {
   constexpr int64_t kDevices[] = {1, 2, 4, 8};
   std::vector<LoaderRow> rows;
-  for (const Rule& rule : kRules) {
+  for (const LoaderRule& rule : loader_rules()) {
+    if (std::find(rule.formats.begin(), rule.formats.end(), output.format) == rule.formats.end()) continue;
     for (const int64_t devices : kDevices) {
       if (devices > 1 && !rule.cuts) break;
       Answer answer = Judge(model, output, rule, devices).run();

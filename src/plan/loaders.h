@@ -15,7 +15,7 @@ namespace hesse {
 // What engines see of a result. Groups lie side by side (desc_act is false).
 struct PlannedOutput {
   LinearSpec spec = {};
-  std::string_view format = "gptq";  // "gptq" or "gptq_v2"
+  std::string_view format = "gptq";  // of the table of export formats
   bool negative_scales = true;
   bool bf16 = false;     // the model's own type is bfloat16: kernels for float16 alone need it converted
   bool sharded = false;  // in several weight files
@@ -34,7 +34,7 @@ struct LoaderRow {
   std::string_view date;    // when it was read
 };
 
-// All engines of the table, those that cut linears over devices with 1, 2, 4 and 8 of them.
+// All engines of the table that know the format, those that cut linears over devices with 1, 2, 4 and 8 of them.
 std::vector<LoaderRow> loader_table(const ModelShapes& model, const PlannedOutput& output);
 
 }  // namespace hesse

@@ -81,7 +81,8 @@ MemoryAdvice fit_memory(const ModelShapes& model, const MemorySettings& settings
 
 DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, const ExportFormat& format,
                    const StageParts& parts) {
-  double packed = 0, spill = 0, rest = model.parameters() - model.linear_weights();
+  const ExportFormat& working = working_format(format);
+  double packed = 0, units = 0, spill = 0, rest = model.parameters() - model.linear_weights();
   for (size_t l = 0; l < model.layers.size(); ++l) {
     for (size_t s = 0; s < model.layers[l].stages.size(); ++s) {
       const PlannedStage& stage = model.layers[l].stages[s];
@@ -92,6 +93,8 @@ DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, con
       for (const LinearShape& linear : stage.linears) {
         for (const TensorSpec& tensor : format.tensors(linear.name, linear.out, linear.in, settings.spec))
           packed += static_cast<double>(tensor.bytes());
+        for (const TensorSpec& tensor : working.tensors(linear.name, linear.out, linear.in, settings.spec))
+          units += static_cast<double>(tensor.bytes());
       }
     }
   }
@@ -104,7 +107,7 @@ DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, con
     spill = static_cast<double>(settings.size.streams()) * static_cast<double>(settings.size.tokens()) * row;
   }
   const auto whole = [](double bytes) { return static_cast<int64_t>(std::min(bytes, 9e18)); };
-  return {whole(packed + rest), whole(packed), whole(spill)};
+  return {whole(packed + rest), whole(units), whole(spill)};
 }
 
 }  // namespace hesse

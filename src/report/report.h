@@ -16,6 +16,8 @@ std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
+std::string to_json(const ConvertResult& result);
+std::string to_json(const VerifyResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 std::string to_json(const DataResult& result);

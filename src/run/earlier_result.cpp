@@ -34,6 +34,11 @@ Checkpoint open_result(const fs::path& directory, const std::string& marker) {
 
 EarlierResult::EarlierResult(const fs::path& directory, const std::string& marker, const Expected& expected)
     : directory_(directory), format_(expected.format), checkpoint_(open_result(directory, marker)) {
+  if (!format_.keeps_codes()) {
+    refuse(directory, fmt::format("format {} keeps no codes, so there are none to keep; quantize in another format, "
+                                  "change that result, and convert it",
+                                  format_.name()));
+  }
   const std::string text = read_text_file(directory / marker);
   fingerprint_ = sha256_hex(text);
   const Json config = Json::parse(read_text_file(directory / "config.json"), "config.json of the result");

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 // texts count by their windows, the model by its files.
 const std::set<std::string_view> kDecideNothing = {
     "output",         "calib", "preset",     "max-nonfinite", "strict", "disk",   "overwrite",
-    "max-early-loss", "check", "shard-size", "resume",        "memory", "threads"};
+    "max-early-loss", "check", "shard-size", "hub-layout",    "resume", "memory", "threads"};
 
 class OptionFacts {
  public:

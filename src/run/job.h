@@ -15,6 +15,7 @@
 #include "io/checkpoint.h"
 #include "model/compute.h"
 #include "model/model.h"
+#include "model/padded_source.h"
 #include "plan/prediction.h"
 #include "quant/solver.h"
 #include "run/earlier_result.h"
@@ -24,9 +25,10 @@ namespace hesse {
 struct Job {
   QuantizeOptions options;
   std::filesystem::path model_directory;
-  Json config_json;  // as in the file
+  Json config_json;  // as in the file; of padded MLPs the width is that of the result
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<CheckpointSource> source;
+  const PaddedSource* padded = nullptr;  // the source, where the MLPs are wider than in the files
   ComputeChoice compute;
   std::unique_ptr<Model> model;
   std::vector<StageShape> stages;  // of all layers

@@ -58,7 +58,7 @@ Run::Run(const Job& job, WorkDirectory& work, Listener& listener, std::string ve
       version_(std::move(version)),
       parts_(parts_of(job)),
       writer_(job),
-      quantization_config_(quantization_config(job, version_)) {
+      unit_config_(working_config(job)) {
   // Only a solver that uses Hessians can follow the original model.
   two_streams_ = job.solver->needs_hessian && (job.options.shift != 0 || job.options.residual != 0);
   if (job.predicted) countdown_.emplace(*job.predicted);
@@ -191,7 +191,7 @@ std::optional<QuantizedLinear> Run::packed_before(UnitPlace place, const std::st
     open_unit_ = work_.open(*unit);
     open_place_ = place;
   }
-  return read_packed(job_, *open_unit_, *found, quantization_config_);
+  return read_packed(job_, *open_unit_, *found, unit_config_);
 }
 
 // Judged first: what the user wants a run to stop for is not committed, and the same command does not get past it.

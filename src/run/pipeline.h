@@ -54,7 +54,7 @@ class Run {
   std::string version_;
   StageParts parts_;
   ResultWriter writer_;
-  Json quantization_config_;
+  Json unit_config_;  // for reading the files of units
   bool two_streams_ = false;
   PhaseClock clock_;
   Stopwatch watch_;

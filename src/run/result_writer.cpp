@@ -11,6 +11,8 @@
 #include "io/file.h"
 #include "model/fp8.h"
 #include "run/fates.h"
+#include "run/model_files.h"
+#include "run/verify.h"
 
 namespace hesse {
 namespace {
@@ -45,30 +47,34 @@ std::vector<std::string> linears_where(const Job& job, const Condition& wanted) 
   return names;
 }
 
-std::string_view without(std::string_view name, std::string_view suffix) {
+std::string_view without_ending(std::string_view name, std::string_view suffix) {
   return name.substr(0, name.size() - suffix.size());
 }
 
 // Scales of FP8 weights go with them: what is left in the result is plain.
 bool is_fp8_scale(const Job& job, const std::string& name) {
   if (!name.ends_with(fp8_scale_suffix())) return false;
-  const TensorView* weight = job.checkpoint->find(fmt::format("{}.weight", without(name, fp8_scale_suffix())));
+  const TensorView* weight = job.checkpoint->find(fmt::format("{}.weight", without_ending(name, fp8_scale_suffix())));
   return weight != nullptr && Fp8Weight(*job.checkpoint, *weight);
 }
 
-// Weights in any format, indexes and what this run writes itself stay behind; all else belongs to the model.
-bool is_copied(const fs::path& file) {
-  static const std::set<std::string> kWeights = {".safetensors", ".bin", ".pt",   ".pth",    ".ckpt",
-                                                 ".gguf",        ".h5",  ".onnx", ".msgpack"};
-  static const std::set<std::string> kOwn = {"config.json", "quantize_config.json", "hesse-run.json",
-                                             "hesse-report.html"};
-  const std::string name = file.filename().string();
-  return kWeights.count(file.extension().string()) == 0 && kOwn.count(name) == 0 && !name.ends_with(".index.json");
+// Those of the model that the result leaves plain. A head that is tied has no tensor, but loaders make a linear of it.
+std::vector<std::string> plain_matrices(const Job& job) {
+  std::vector<std::string> plain = plain_modules(*job.checkpoint, linears_where(job, is_packed));
+  const std::string head = job.model->config().own_head();
+  if (std::find(plain.begin(), plain.end(), head) == plain.end()) plain.push_back(head);
+  return plain;
 }
 
-bool is_entered(const fs::path& folder) {
-  const std::string name = folder.filename().string();
-  return name.front() != '.' && name != "original" && name != "onnx" && !is_work_directory(folder);
+[[noreturn]] void refuse_written(std::string_view what) {
+  throw Error(ErrorKind::kEnvironment,
+              fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or "
+                          "memory?",
+                          what));
+}
+
+LinearForm form_of(const Job& job, const LinearShape& linear) {
+  return {.out = linear.out, .in = linear.in, .spec = job.spec, .in_out = linear.layout == WeightLayout::kInOut};
 }
 
 }  // namespace
@@ -77,9 +83,12 @@ Json quantization_config(const Job& job, const std::string& version) {
   return job.format->config({.spec = job.spec,
                              .packed = linears_where(job, is_packed),
                              .skipped = linears_where(job, [](Fate fate) { return !is_packed(fate); }),
+                             .plain = plain_matrices(job),
                              .damping = job.options.damping,
                              .tool_version = "hesse:" + version});
 }
+
+Json working_config(const Job& job) { return working_format(*job.format).config({.spec = job.spec}); }
 
 ResultWriter::ResultWriter(const Job& job) : job_(job) {
   for (const CheckpointWriter::Item& item : items()) {
@@ -96,12 +105,12 @@ std::vector<CheckpointWriter::Item> ResultWriter::items() const {
   const std::set<std::string> replaced = packed_weights(job_);
   for (const TensorView* tensor : job_.checkpoint->tensors()) {
     if (replaced.count(tensor->spec.name) != 0 || is_fp8_scale(job_, tensor->spec.name)) continue;
-    items.push_back({tensor->spec, ""});
+    items.push_back({job_.padded != nullptr ? job_.padded->spec(*tensor) : tensor->spec, ""});
     if (Fp8Weight(*job_.checkpoint, *tensor)) items.back().spec.dtype = DType::kBF16;
   }
   for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
     if (!is_packed(fate)) return;
-    for (TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, job_.spec))
+    for (TensorSpec& spec : job_.format->layout(linear.name, form_of(job_, linear)))
       items.push_back({std::move(spec), linear.name});
   });
   return items;
@@ -109,6 +118,19 @@ std::vector<CheckpointWriter::Item> ResultWriter::items() const {
 
 void ResultWriter::compose(const WorkDirectory& work, const fs::path& directory, const std::string& version) const {
   CheckpointWriter writer(directory, items(), static_cast<int64_t>(job_.options.shard_size * kBytesPerGb));
+  if (job_.format->keeps_codes()) {
+    copy_units(work, writer);
+  } else {
+    for_each_plain(work, [&](std::string_view name, std::span<const std::byte> bytes) { writer.write(name, bytes); });
+  }
+  copy_kept_linears(writer);
+  copy_tensors(writer);
+  writer.finish();
+  copy_files_beside_weights(job_.model_directory, directory);
+  write_config(directory, version);
+}
+
+void ResultWriter::copy_units(const WorkDirectory& work, CheckpointWriter& writer) const {
   for (const Unit& unit : work.units()) {
     const Checkpoint file = work.open(unit);
     for (const TensorView* tensor : file.tensors()) {
@@ -116,20 +138,32 @@ void ResultWriter::compose(const WorkDirectory& work, const fs::path& directory,
       file.release(*tensor);
     }
   }
-  copy_kept_linears(writer);
-  copy_tensors(writer);
-  writer.finish();
-  copy_files(directory);
-  write_config(directory, version);
+}
+
+void ResultWriter::for_each_plain(const WorkDirectory& work, const TensorSink& sink) const {
+  const Json config = working_config(job_);
+  const bool in_out = layout_of_linears(job_.model->config()) == WeightLayout::kInOut;
+  for (const Unit& unit : work.units()) {
+    const Checkpoint file = work.open(unit);
+    for (const UnitLinear& linear : unit.linears) {
+      if (linear.digest.empty()) continue;
+      write_form(*job_.format, linear.record.name, read_packed(job_, file, linear, config), in_out, sink);
+      file.release_module(linear.record.name);
+    }
+  }
 }
 
 void ResultWriter::verify(const WorkDirectory& work, const fs::path& directory) const {
   const Checkpoint written(directory);
   const Json config = Json::parse(read_text_file(directory / "config.json"), "config.json");
   const Json* quantization = config.find_value("quantization_config");
+  if (!job_.format->keeps_codes()) return verify_plain(work, written);
   if (format_of(quantization) != job_.format) {
     throw Error(ErrorKind::kInternal, "[verify] the written config.json does not name the format of the result");
   }
+  Findings findings;
+  Verification(written, config, *job_.format, findings).check_names();
+  findings.throw_if_error();
   for (const Unit& unit : work.units()) {
     for (const auto& [record, meant] : unit.linears) {
       if (meant.empty()) continue;
@@ -142,14 +176,17 @@ void ResultWriter::verify(const WorkDirectory& work, const fs::path& directory) 
   });
 }
 
+void ResultWriter::verify_plain(const WorkDirectory& work, const Checkpoint& written) const {
+  for_each_plain(work, [&](std::string_view name, std::span<const std::byte> bytes) {
+    const TensorView& tensor = written.at(name);
+    if (!std::equal(bytes.begin(), bytes.end(), tensor.bytes.begin(), tensor.bytes.end())) refuse_written(name);
+    written.release(tensor);
+  });
+}
+
 void ResultWriter::require_written(const Checkpoint& written, const Json& quantization, const std::string& linear,
                                    const std::string& meant) const {
-  if (digest(job_.format->read(written, linear, quantization)) != meant) {
-    throw Error(ErrorKind::kEnvironment,
-                fmt::format("[verify] '{}' read back from the result differs from what was written; failing disk or "
-                            "memory?",
-                            linear));
-  }
+  if (digest(job_.format->read(written, linear, quantization)) != meant) refuse_written(linear);
   written.release_module(linear);
 }
 
@@ -163,8 +200,10 @@ void ResultWriter::copy_tensors(CheckpointWriter& writer) const {
     const std::string& name = tensor->spec.name;
     if (replaced.count(name) != 0 || is_fp8_scale(job_, name)) continue;
     if (Fp8Weight(*job_.checkpoint, *tensor)) {
-      const ComputeMatrix weight = job_.source->linear_as(ComputeType::kBF16, without(name, ".weight"));
+      const ComputeMatrix weight = job_.source->linear_as(ComputeType::kBF16, without_ending(name, ".weight"));
       writer.write(name, std::as_bytes(std::span(weight.view().bf16().data, static_cast<size_t>(weight.size()))));
+    } else if (job_.padded != nullptr) {
+      writer.write(name, job_.padded->bytes(*tensor));
     } else {
       writer.write(name, tensor->bytes);
     }
@@ -184,23 +223,14 @@ void ResultWriter::copy_kept_linears(CheckpointWriter& writer) const {
   });
 }
 
-void ResultWriter::copy_files(const fs::path& directory) const {
-  for (auto entry = fs::recursive_directory_iterator(job_.model_directory); entry != fs::recursive_directory_iterator();
-       ++entry) {
-    if (entry->is_directory()) {
-      if (entry->is_symlink() || !is_entered(entry->path())) entry.disable_recursion_pending();
-    } else if (entry->is_regular_file() && is_copied(entry->path())) {
-      const fs::path target = directory / fs::relative(entry->path(), job_.model_directory);
-      make_directories(target.parent_path());
-      copy_file_synced(entry->path(), target);
-    }
-  }
-}
-
 void ResultWriter::write_config(const fs::path& directory, const std::string& version) const {
   const Json quantization = quantization_config(job_, version);
-  Json config = job_.config_json;
-  config.set("quantization_config", quantization);
+  Json config = without(job_.config_json, "quantization_config");  // the result says what it is itself
+  if (quantization.is_null()) {
+    set_type(config, *job_.format);
+  } else {
+    config.set("quantization_config", quantization);
+  }
   write_text_file(directory / "config.json", config.dump(2) + "\n");
   if (!job_.format->config_file().empty()) {
     write_text_file(directory / job_.format->config_file(), quantization.dump(2) + "\n");

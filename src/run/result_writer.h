@@ -14,6 +14,8 @@ namespace hesse {
 
 // The object "quantization_config" of the result.
 Json quantization_config(const Job& job, const std::string& version);
+// The same for the files of units, which are in the working format.
+Json working_config(const Job& job);
 
 class ResultWriter {
  public:
@@ -34,9 +36,12 @@ class ResultWriter {
   std::vector<CheckpointWriter::Item> items() const;
   void require_written(const Checkpoint& written, const Json& quantization, const std::string& linear,
                        const std::string& meant) const;
+  void copy_units(const WorkDirectory& work, CheckpointWriter& writer) const;
+  // The weights of all units as the plain numbers of the result.
+  void for_each_plain(const WorkDirectory& work, const TensorSink& sink) const;
+  void verify_plain(const WorkDirectory& work, const Checkpoint& written) const;
   void copy_kept_linears(CheckpointWriter& writer) const;
   void copy_tensors(CheckpointWriter& writer) const;
-  void copy_files(const std::filesystem::path& directory) const;
   void write_config(const std::filesystem::path& directory, const std::string& version) const;
 
   const Job& job_;

@@ -149,25 +149,26 @@ std::string digest(const QuantizedLinear& linear) {
 }
 
 void write_unit_file(const Job& job, const std::vector<SolvedLinear>& solved, const std::filesystem::path& path) {
+  const ExportFormat& format = working_format(*job.format);
   std::vector<TensorSpec> specs;
   for (const SolvedLinear& linear : solved) {
     if (!linear.packed) continue;
     const QuantizedLinear& packed = *linear.packed;
-    for (TensorSpec& spec : job.format->tensors(linear.record.name, packed.out(), packed.in(), packed.spec))
+    for (TensorSpec& spec : format.tensors(linear.record.name, packed.out(), packed.in(), packed.spec))
       specs.push_back(std::move(spec));
   }
   SafetensorsWriter writer(path, layout_safetensors(std::move(specs)));
   for (const SolvedLinear& linear : solved) {
     if (!linear.packed) continue;
-    job.format->write(linear.record.name, *linear.packed,
-                      [&](std::string_view name, std::span<const std::byte> bytes) { writer.write(name, bytes); });
+    format.write(linear.record.name, *linear.packed,
+                 [&](std::string_view name, std::span<const std::byte> bytes) { writer.write(name, bytes); });
   }
   writer.finish();
 }
 
 QuantizedLinear read_packed(const Job& job, const Checkpoint& file, const UnitLinear& linear,
                             const Json& quantization_config) {
-  QuantizedLinear packed = job.format->read(file, linear.record.name, quantization_config);
+  QuantizedLinear packed = working_format(*job.format).read(file, linear.record.name, quantization_config);
   if (digest(packed) == linear.digest) return packed;
   throw Error(ErrorKind::kEnvironment,
               fmt::format("[resume] {}: '{}' is not what was written there; failing disk or memory?",

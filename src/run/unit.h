@@ -48,7 +48,7 @@ LinearRecord linear_record_from_json(const Json& json);
 // Everything that a reader of the packed linear can see.
 std::string digest(const QuantizedLinear& linear);
 
-// The tensors of the linears that are packed, synced.
+// The tensors of the linears that are packed, in the working format of the job's; synced.
 void write_unit_file(const Job& job, const std::vector<SolvedLinear>& solved, const std::filesystem::path& path);
 
 // The packed linear of a unit's file. Error(kEnvironment) when it is not what was written.

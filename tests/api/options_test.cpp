@@ -91,6 +91,9 @@ TEST(QuantizeOptions, EachFieldIsChecked) {
   const QuantizeOptions usable = usable_quantize();
   expect_problem(usable, "preset", [](auto& o) { o.preset = "quick"; });
   expect_problem(usable, "order", [](auto& o) { o.order = "random"; });
+  expect_problem(usable, "format", [](auto& o) { o.format = "GPTQ"; });
+  for (const int64_t width : {int64_t{-2}, int64_t{1} << 40})
+    expect_problem(usable, "pad-intermediate", [=](auto& o) { o.pad_intermediate = width; });
   expect_problem(usable, "on-nonfinite", [](auto& o) { o.on_nonfinite = "ignore"; });
   for (const char* word : {"", "fp16", "BF16"}) expect_problem(usable, "compute", [=](auto& o) { o.compute = word; });
   for (const int64_t joint : {int64_t{0}, int64_t{65}})
@@ -240,6 +243,27 @@ TEST(TokenizeOptions, NeedsAModelAndOneText) {
   expect_problem(usable, "text", [](auto& o) { o.file = {"text.txt"}; });
 }
 
+TEST(ConvertOptions, EachFieldIsChecked) {
+  ConvertOptions usable;
+  usable.model = "model";
+  usable.output = "out";
+  usable.format = "awq";
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "output", [](auto& o) { o.output.clear(); });
+  expect_problem(usable, "output", [](auto& o) { o.output = "./model/"; });
+  for (const char* word : {"", "auto", "AWQ", "ggml"})
+    expect_problem(usable, "format", [=](auto& o) { o.format = word; });
+  expect_problem(usable, "shard-size", [](auto& o) { o.shard_size = 0; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -1; });
+}
+
+TEST(VerifyOptions, EachFieldIsChecked) {
+  VerifyOptions usable;
+  usable.model = "model";
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -1; });
+}
+
 TEST(InspectOptions, NeedsAModel) { EXPECT_THAT(InspectOptions().problems(), ElementsAre(HasSubstr("model"))); }
 
 // A field that no visitor shows has no flag and is missing in the record.
@@ -252,12 +276,14 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 39);
-  EXPECT_EQ(count(CheckOptions()), 43);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 42);
+  EXPECT_EQ(count(CheckOptions()), 46);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 8);
   EXPECT_EQ(count(GenerateOptions()), 10);
   EXPECT_EQ(count(BenchOptions()), 7);
   EXPECT_EQ(count(DataOptions()), 9);
+  EXPECT_EQ(count(ConvertOptions()), 6);
+  EXPECT_EQ(count(VerifyOptions()), 1);
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ TEST(ExportFormats, ReadingGivesBackWhatWasWritten) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Rng rng(seed);
   for (const ExportFormat* format : export_formats()) {
+    if (!format->keeps_codes()) continue;
     std::vector<QuantizedLinear> linears;
     std::vector<StoredTensor> stored;
     const auto module = [](size_t index) { return fmt::format("model.layers.{}.self_attn.q_proj", index); };
@@ -77,9 +78,63 @@ TEST(ExportFormats, ReadingGivesBackWhatWasWritten) {
   }
 }
 
+// Every packed tensor is known by its suffix, and the first suffix says that a linear is packed.
+TEST(ExportFormats, PackedModulesAreFoundByTheirTensors) {
+  Rng rng(3);
+  for (const ExportFormat* format : export_formats()) {
+    if (!format->keeps_codes()) continue;
+    const StoredTensors stored(*format, kModule, random_linear(32, 64, {.group_size = 32}, rng));
+    std::set<std::string> known;
+    for (const std::string_view suffix : format->suffixes()) known.insert(fmt::format("{}.{}", kModule, suffix));
+    for (const StoredTensor& tensor : stored.all()) EXPECT_EQ(known.count(tensor.spec.name), 1u) << tensor.spec.name;
+    const CheckpointOnDisk disk(stored.all());
+    EXPECT_EQ(packed_modules(*format, disk.open()), std::vector<std::string>{kModule});
+    EXPECT_TRUE(packed_modules(export_format("fp16"), disk.open()).empty());
+  }
+}
+
+// One changed byte of a tensor may change values or be refused, nothing else.
+TEST(ExportFormats, DamagedBytesAreRefusedOrDecoded) {
+  const uint64_t seed = 20261123u + static_cast<uint64_t>(testing::GTEST_FLAG(random_seed));
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  Rng rng(seed);
+  for (const ExportFormat* format : export_formats()) {
+    if (!format->keeps_codes()) continue;
+    const LinearSpec spec{.group_size = 32, .symmetric = format->name() == "gptq"};
+    const QuantizedLinear linear = random_linear(32, 64, spec, rng);
+    const Json config = format->config({.spec = spec});
+    for (int round = 0; round < 60; ++round) {
+      StoredTensors damaged(*format, kModule, linear);
+      const std::vector<StoredTensor>& all = damaged.all();
+      const std::string& name = all[rng.below(all.size())].spec.name;
+      StoredTensor& tensor = damaged.at(name.substr(std::string(kModule).size() + 1));
+      tensor.bytes[rng.below(tensor.bytes.size())] ^= std::byte{static_cast<uint8_t>(1 + rng.below(255))};
+      const CheckpointOnDisk disk(damaged.all());
+      try {
+        dequantize(format->read(disk.open(), kModule, config));
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kBadInput) << error.what();
+        EXPECT_THAT(error.what(), HasSubstr(kModule));
+      }
+    }
+  }
+}
+
+TEST(ExportFormats, WhatIsListedAsPlainIsReadBack) {
+  const std::vector<std::string> plain = {"lm_head", "model.layers.0.mlp.up_proj"};
+  for (const ExportFormat* format : export_formats()) {
+    if (!format->keeps_codes()) continue;
+    const Json config = format->config({.skipped = plain, .plain = plain});
+    EXPECT_EQ(format->listed_as_plain(Json::parse(config.dump(2), "t")), plain) << format->name();
+    EXPECT_TRUE(format->listed_as_plain(format->config({})).empty()) << format->name();
+  }
+}
+
 TEST(ExportFormats, TheConfigurationIsRecognisedByItsFormatOnly) {
   for (const ExportFormat* format : export_formats()) {
     const Json config = format->config({.tool_version = "hesse:0.1.0"});
+    EXPECT_EQ(config.is_null(), !format->keeps_codes());
+    if (config.is_null()) continue;
     EXPECT_EQ(format_of(&config), format) << format->name();
     const Json reread = Json::parse(config.dump(2), "config.json");
     for (const ExportFormat* other : export_formats()) EXPECT_EQ(other->recognises(reread), other == format);

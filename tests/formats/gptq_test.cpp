@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "formats/golden_linear.h"
 #include "formats/gptq_reading.h"
 #include "formats/random_linear.h"
 #include "formats/stored_tensors.h"
@@ -16,20 +17,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// in = 64, out = 32, group size 32: the linear of docs/FORMATS.md, "Golden vectors".
-QuantizedLinear golden_linear(int bits) {
-  Rng rng(1);
-  const LinearSpec spec{.bits = bits, .group_size = 32, .symmetric = false};
-  QuantizedLinear linear = random_linear(32, 64, spec, rng);
-  for (int i = 0; i < 64; ++i) {
-    for (int o = 0; o < 32; ++o) linear.codes(o, i) = static_cast<uint8_t>((7 * i + 3 * o + (i * o % 5)) % (1 << bits));
-  }
-  for (int g = 0; g < 2; ++g) {
-    for (int o = 0; o < 32; ++o) linear.zeros(g, o) = static_cast<uint8_t>(1 + (11 * g + 5 * o) % ((1 << bits) - 1));
-  }
-  return linear;
-}
 
 struct Golden {
   int bits;
@@ -130,6 +117,10 @@ TEST(Gptq, ConfigurationNamesWhatStaysAsItIs) {
             R"({"-:^model\\.layers\\.0\\.self_attn\\.(q_proj|k_proj|v_proj|o_proj|qkv_proj)$": {}, )"
             R"("-:^model\\.layers\\.0\\.mlp\\.gate_proj$": {}, )"
             R"("-:^model\\.layers\\.1\\.mlp\\.(gate_proj|up_proj|gate_up_proj)$": {}, "-:^lm_head$": {}})");
+  EXPECT_THAT(kV1.listed_as_plain(config),
+              testing::IsSupersetOf({"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.gate_proj",
+                                     "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj", "lm_head"}));
+  EXPECT_THAT(kV1.listed_as_plain(config), testing::Not(testing::Contains("model.layers.0.mlp.up_proj")));
   EXPECT_EQ(config.find("modules_in_block_to_quantize")->dump(),
             R"([["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"]])");
   EXPECT_EQ(kV1.config({.packed = {"model.layers.0.mlp.up_proj"}}).find("modules_in_block_to_quantize"), nullptr);

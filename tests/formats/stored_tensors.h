@@ -43,7 +43,7 @@ class StoredTensors {
   // What `format` writes for `linear`. Every tensor of tensors() must arrive once, with the size it announced.
   StoredTensors(const ExportFormat& format, std::string_view module, const QuantizedLinear& linear)
       : prefix_(std::string(module) + ".") {
-    for (TensorSpec& spec : format.tensors(module, linear.out(), linear.in(), linear.spec)) {
+    for (TensorSpec& spec : format.layout(module, form_of(linear))) {
       tensors_.push_back({.spec = std::move(spec), .bytes = {}});
     }
     format.write(module, linear, [&](std::string_view name, std::span<const std::byte> bytes) {

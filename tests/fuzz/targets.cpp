@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "data/documents.h"
+#include "formats/format.h"
 #include "hesse/error.h"
+#include "io/checkpoint.h"
 #include "io/journal.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -216,12 +218,36 @@ void read_line(std::string_view bytes) {
   });
 }
 
+// The configuration in the first line, a safetensors file behind it. What can be read can be written and read again.
+void read_packed(std::string_view bytes) {
+  const size_t end = std::min(bytes.find('\n'), bytes.size());
+  const TemporaryFile file(bytes.substr(std::min(end + 1, bytes.size())));
+  read_or_refuse([&] {
+    const Json config = Json::parse(bytes.substr(0, end), "config.json");
+    const ExportFormat* format = format_of(&config);
+    const Checkpoint checkpoint = Checkpoint::of_file(file.path());
+    if (format == nullptr) return;
+    format->listed_as_plain(config);
+    for (const std::string& module : packed_modules(*format, checkpoint)) {
+      const QuantizedLinear linear = format->read(checkpoint, module, config);
+      const LinearSize size = format->size(checkpoint, module);
+      if (size.out != linear.out() || size.in != linear.in()) broken("a linear has the size that it says", module);
+      if (dequantize(linear).size() != linear.codes.size()) broken("every weight has a value", module);
+      if (!format->why_not(linear).empty()) continue;
+      size_t tensors = 0;
+      format->write(module, linear, [&](std::string_view, std::span<const std::byte>) { ++tensors; });
+      if (tensors != format->layout(module, form_of(linear)).size()) broken("all of a linear is written", module);
+    }
+  });
+}
+
 constexpr Target kTargets[] = {
     {"json", read_json},
     {"config", read_config},
     {"tokenizer", read_tokenizer},
     {"sentencepiece", read_sentencepiece},
     {"safetensors", read_safetensors},
+    {"packed", read_packed},
     {"journal", read_any_journal},
     {"unit", read_unit},
     {"template", render_template},

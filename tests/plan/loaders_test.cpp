@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "formats/format.h"
 #include "plan/published.h"
 
 namespace hesse {
@@ -164,6 +165,46 @@ TEST(Loaders, CuttingNeverHelps) {
       }
     }
   }
+}
+
+// Kernels that do not know a format have no row for it.
+TEST(Loaders, EachFormatHasItsOwnKernels) {
+  const auto kernels = [](std::string_view format) {
+    std::set<std::string> names;
+    for (const LoaderRow& row : loader_table(published("llama-2-7b"), {.format = format}))
+      names.insert(std::string(row.engine) + " " + std::string(row.kernel));
+    return names;
+  };
+  for (const ExportFormat* format : export_formats()) EXPECT_FALSE(kernels(format->name()).empty()) << format->name();
+  EXPECT_EQ(kernels("awq").count("vLLM awq_marlin"), 1u);
+  EXPECT_EQ(kernels("awq").count("vLLM Marlin"), 0u);
+  EXPECT_EQ(kernels("compressed-tensors").count("vLLM WNA16"), 1u);
+  EXPECT_EQ(kernels("gptq").count("vLLM WNA16"), 0u);
+  EXPECT_EQ(kernels("bf16"), kernels("fp16"));
+}
+
+TEST(Loaders, AwqAndCompressedTensors) {
+  const auto verdict = [](const char* engine, const char* kernel, const PlannedOutput& output) {
+    return ask({"llama-2-7b", engine, kernel, 1, output}).verdict;
+  };
+  const PlannedOutput awq{.spec = {.symmetric = false}, .format = "awq"};
+  EXPECT_EQ(verdict("vLLM", "awq_marlin", awq), Verdict::kYes);
+  EXPECT_EQ(verdict("SGLang", "awq", awq), Verdict::kYes);
+  EXPECT_EQ(verdict("vLLM", "awq", {.spec = {.group_size = -1}, .format = "awq"}), Verdict::kNo);
+  EXPECT_EQ(verdict("transformers", "GPTQModel awq_torch", {.spec = {.group_size = 256}, .format = "awq"}),
+            Verdict::kNo);
+  for (const int bits : {2, 3, 4, 8}) {
+    for (const bool symmetric : {true, false}) {
+      const PlannedOutput output{.spec = {.bits = bits, .symmetric = symmetric}, .format = "compressed-tensors"};
+      EXPECT_EQ(verdict("transformers", "compressed-tensors", output), Verdict::kYes);
+      const bool has = symmetric ? bits == 4 || bits == 8 : bits == 4;
+      EXPECT_EQ(verdict("vLLM", "WNA16", output), has ? Verdict::kYes : Verdict::kNo) << bits;
+    }
+  }
+  EXPECT_EQ(
+      ask({"smollm2-135m", "every engine", "as the model itself", 1, {.spec = {.group_size = 128}, .format = "bf16"}})
+          .verdict,
+      Verdict::kYes);
 }
 
 }  // namespace

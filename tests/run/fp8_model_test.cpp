@@ -92,9 +92,10 @@ class Fp8Model : public testing::Test {
     to_fp8.finish();
   }
 
-  fs::path run(const std::string& name, const std::string& layers = "") const {
-    const fs::path output = folder_ / ("out-" + name + layers);
+  fs::path run(const std::string& name, const std::string& layers = "", const std::string& format = "auto") const {
+    const fs::path output = folder_ / ("out-" + name + layers + format);
     QuantizeOptions o = small_options(folder_ / name, output);
+    o.format = format;
     o.layers = layers;
     Listener listener;
     quantize_with(o, listener, small_settings(false));
@@ -117,6 +118,11 @@ TEST_F(Fp8Model, GivesTheTensorsOfThePlainOne) {
   }
   const Json config = Json::parse(read_text_file(from_fp8 / "config.json"), "config.json");
   EXPECT_EQ(config.find("quantization_config")->find("quant_method")->as_string("t"), "gptq");
+}
+
+TEST_F(Fp8Model, AResultWithoutPackedTensorsSaysNothingOfFp8) {
+  const Json config = Json::parse(read_text_file(run("coded", "", "bf16") / "config.json"), "config.json");
+  EXPECT_EQ(config.find("quantization_config"), nullptr);
 }
 
 // What is not quantized must be read without the scales.

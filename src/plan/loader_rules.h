@@ -1,0 +1,40 @@
+// THE TABLE of engines and their kernels: what they ask of a result, as data. plan/loaders.cpp reads it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace hesse {
+
+enum class SignedScales { kTested, kUntested };       // negative ones, in a test of ours
+enum class ZeroVersions { kBoth, kFirst, kDepends };  // formats gptq and gptq_v2; v2 not, or not in every release
+
+// One kernel of one engine. Steps: what the sizes that one device holds must be multiples of; 0: what packing needs.
+struct LoaderRule {
+  std::string_view engine, kernel;
+  std::vector<std::string_view> formats = {"gptq", "gptq_v2"};
+  std::vector<int> bits;
+  bool symmetric_only = false;
+  std::vector<int> asymmetric_bits = {};  // empty: as bits
+  std::vector<int64_t> group_sizes = {};  // empty: any; -1 is not listed
+  bool no_whole_row = false;              // it does not have -1
+  bool power_of_two = false;
+  bool ragged = false;  // a shorter last group
+  int64_t in_step = 1;
+  int64_t out_step = 1;
+  bool pads = false;        // newer releases fill up to in_step and out_step by themselves
+  int64_t expert_step = 0;  // of the inner width of experts, at least a group; 0: as other linears
+  bool f16_only = false;
+  ZeroVersions versions = ZeroVersions::kBoth;
+  SignedScales scales = SignedScales::kUntested;
+  bool one_file = false;  // no shards
+  bool cuts = false;      // tensor parallelism
+  std::string_view note = {};
+  std::string_view source, date;
+};
+
+std::span<const LoaderRule> loader_rules();
+
+}  // namespace hesse

@@ -214,6 +214,8 @@ std::span<const Family> families();
 std::span<const Wrapper> wrappers();
 const Wrapper* find_wrapper(std::string_view model_type);  // nullptr when unknown
 
+// What rows with Llama's names begin with.
+Family named_as_llama(std::string_view name, std::string_view notes);
 // Rows of the table, by kind of block; for arch.cpp.
 std::vector<Family> llama_like_families();
 std::vector<Family> expert_families();

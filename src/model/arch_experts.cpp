@@ -5,22 +5,8 @@
 namespace hesse {
 namespace {
 
-Family block_of_llama(std::string_view name, std::string_view notes) {
-  Family f;
-  f.name = name;
-  f.model_types = {name};
-  f.notes = notes;
-  f.schemes = {{"model.", "lm_head"}, {"", "lm_head"}};
-  f.attention_norm = "input_layernorm";
-  f.mlp_norm = "post_attention_layernorm";
-  f.q = "self_attn.q_proj";
-  f.k = "self_attn.k_proj";
-  f.v = "self_attn.v_proj";
-  f.o = "self_attn.o_proj";
-  f.gate = "mlp.gate_proj";
-  f.up = "mlp.up_proj";
-  f.down = "mlp.down_proj";
-  f.activations = {"silu", "swish"};
+Family with_experts(std::string_view name, std::string_view notes) {
+  Family f = named_as_llama(name, notes);
   f.experts.router = "mlp.gate";
   f.experts.expert = "mlp.experts.{}.";
   f.experts.gate = "gate_proj";
@@ -31,7 +17,7 @@ Family block_of_llama(std::string_view name, std::string_view notes) {
 }
 
 Family mixtral() {
-  Family f = block_of_llama("mixtral", "experts in every layer");
+  Family f = with_experts("mixtral", "experts in every layer");
   f.norm.eps = 1e-5;
   f.rope_theta = 1e6;
   f.windows = {.size = kWindowIfGiven};
@@ -50,7 +36,7 @@ Family mixtral() {
 }
 
 Family qwen2_moe() {
-  Family f = block_of_llama("qwen2_moe", "experts, and one that every token goes through; also Qwen1.5-MoE");
+  Family f = with_experts("qwen2_moe", "experts, and one that every token goes through; also Qwen1.5-MoE");
   f.qkv_bias = {"qkv_bias", true};
   f.unsupported = {"use_sliding_window"};
   f.max_positions = 32768;
@@ -65,7 +51,7 @@ Family qwen2_moe() {
 }
 
 Family qwen3_moe() {
-  Family f = block_of_llama("qwen3_moe", "norms of q and k, experts");
+  Family f = with_experts("qwen3_moe", "norms of q and k, experts");
   f.qkv_bias = f.o_bias = {"attention_bias"};
   f.head_norm = HeadNormKind::kShared;
   f.q_norm = "self_attn.q_norm";
@@ -82,7 +68,7 @@ Family qwen3_moe() {
 }
 
 Family deepseek_v2() {
-  Family f = block_of_llama("deepseek_v2", "latent attention, dense layers and layers of experts in groups");
+  Family f = with_experts("deepseek_v2", "latent attention, dense layers and layers of experts in groups");
   f.attention = AttentionKind::kLatent;
   f.k = f.v = {};
   f.latent = {.q_a = "self_attn.q_a_proj",

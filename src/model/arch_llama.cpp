@@ -8,24 +8,10 @@ namespace {
 constexpr FlagRule kYes = {.key = {}, .missing = true};
 
 Family llama() {
-  Family f;
-  f.name = "llama";
-  f.model_types = {"llama"};
-  f.notes = "also CodeLlama, TinyLlama, SmolLM, Yi, Vicuna";
-  f.schemes = {{"model.", "lm_head"}, {"", "lm_head"}};
-  f.attention_norm = "input_layernorm";
-  f.mlp_norm = "post_attention_layernorm";
-  f.q = "self_attn.q_proj";
-  f.k = "self_attn.k_proj";
-  f.v = "self_attn.v_proj";
-  f.o = "self_attn.o_proj";
-  f.gate = "mlp.gate_proj";
-  f.up = "mlp.up_proj";
-  f.down = "mlp.down_proj";
+  Family f = named_as_llama("llama", "also CodeLlama, TinyLlama, SmolLM, Yi, Vicuna");
   f.qkv_bias = {"attention_bias"};
   f.o_bias = {"attention_bias"};
   f.mlp_bias = {"mlp_bias"};
-  f.activations = {"silu", "swish"};
   return f;
 }
 
@@ -281,6 +267,25 @@ Family baichuan_13b() {
 }
 
 }  // namespace
+
+Family named_as_llama(std::string_view name, std::string_view notes) {
+  Family f;
+  f.name = name;
+  f.model_types = {name};
+  f.notes = notes;
+  f.schemes = {{"model.", "lm_head"}, {"", "lm_head"}};
+  f.attention_norm = "input_layernorm";
+  f.mlp_norm = "post_attention_layernorm";
+  f.q = "self_attn.q_proj";
+  f.k = "self_attn.k_proj";
+  f.v = "self_attn.v_proj";
+  f.o = "self_attn.o_proj";
+  f.gate = "mlp.gate_proj";
+  f.up = "mlp.up_proj";
+  f.down = "mlp.down_proj";
+  f.activations = {"silu", "swish"};
+  return f;
+}
 
 std::vector<Family> llama_like_families() {
   return {llama(),  mistral(), qwen2(),     qwen3(),    gemma(),       gemma2(),   gemma3(),

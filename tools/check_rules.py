@@ -26,9 +26,9 @@ MAY_INCLUDE = {
     "model": {"base", "kernels", "linalg", "io"},
     "quant": {"base", "kernels", "linalg"},
     "formats": {"base", "io", "quant"},
-    "plan": {"base", "io/json.h", "model", "quant", "formats/format.h"},
+    "plan": {"base", "io/json.h", "io/toml.h", "model", "quant", "formats/format.h"},
     "eval": {"base", "kernels", "linalg", "data", "model"},
-    "run": {"base", "io", "linalg", "data", "model", "quant", "formats", "plan"},
+    "run": {"base", "kernels", "io", "linalg", "data", "model", "quant", "formats", "plan"},
     "report": {"base", "io/json.h"},
     "api": EVERY_FOLDER_BELOW_API,
     "cli": set(),
@@ -54,6 +54,7 @@ ONLY_HERE = [
                 r"|\b[sd](gemm|gemv|symm|syrk|trsm|trsv|potrf|potri|potrs|trtri|lauum|syev)_\s*\(")),
     ("SIMD", ["src/kernels/"], r"(hwy/.*|\w*intrin\.h|arm_\w+\.h)", re.compile(r"\b_mm\d*_\w+|\bHWY_\w+|\bhwy::")),
     ("the JSON library", ["src/io/json.cpp"], r"nlohmann/.*", re.compile(r"\bnlohmann::")),
+    ("toml++", ["src/io/toml.cpp"], r"toml\+\+/.*", re.compile(r"\btoml::")),
     # Tests put another file system in the place of this one; a call beside it would escape them.
     ("calls that change the disk", ["src/io/file_system.cpp"], None,
      call(r"creat|rename|renameat|fsync|fdatasync|pwrite|pwritev|ftruncate|truncate|unlink|unlinkat|mkdir|mkdirat|rmdir|"

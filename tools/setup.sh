@@ -20,6 +20,7 @@ build    libdnnl-dev              -         oneDNN: matrix products in float and
 build    libopenblas-openmp-dev   -         OpenBLAS: factorisations in double precision
 build    libhwy-dev               -         Highway: SIMD loops for every processor
 build    nlohmann-json3-dev       -         reads and writes JSON
+build    libtomlplusplus-dev      -         reads recipes in TOML
 build    libcli11-dev             -         parses the command line
 build    libfmt-dev               -         formats text
 build    libpcre2-dev             -         patterns of tokenizers

@@ -24,6 +24,10 @@ std::string version();  // "0.1.0"
 // Equal inputs, options and thread count give byte-identical tensors. All checks come before the first matrix product.
 RunRecord quantize(const QuantizeOptions& options, Listener& listener);
 
+// What is decided for every linear of the model by the options, their recipe, and with bits_target or protect by a
+// measurement, which is made when there is none.
+std::vector<LinearSetting> resolve_recipe(const QuantizeOptions& options, Listener& listener);
+
 // Everything that can be known before work, by the same checks that quantize() makes first: where these find an error,
 // quantize() throws it. Only what makes checking impossible is thrown here: misuse, no permission, interruption.
 CheckResult check(const CheckOptions& options, Listener& listener);
@@ -70,5 +74,6 @@ std::string to_json(const DataResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 std::string to_json(const std::vector<FamilyInfo>& families);
+std::string to_json(const std::vector<LinearSetting>& settings);
 
 }  // namespace hesse

@@ -133,6 +133,14 @@ struct Forecast {
 };
 
 // Everything a run knows.
+// A part of the model that loses much by the bits it has, as measured before the run.
+struct PredictedDamage {
+  std::vector<std::string> linears;  // which engines make one of
+  int bits = 0;                      // that they got
+  double kl = 0;                     // by them alone, at the output: nats a token
+  double bits_at_8 = 0;              // more bits a weight of the whole model, with 8 bits there
+};
+
 struct RunRecord {
   std::string version;  // of Hesse
   QuantizeOptions options;
@@ -159,10 +167,11 @@ struct RunRecord {
       -1;     // of this process, before its first layer; -1: none (method rtn, or no calibration text)
   Work work;  // floating point operations that the run asked for
   int64_t peak_memory_bytes = 0;
-  int64_t predicted_peak_memory_bytes = -1;  // likewise
-  int64_t output_bytes = 0;                  // of all tensors
-  double bits_per_weight = 0;                // of the quantized linears, scales and zero points included
-  std::optional<Forecast> forecast;          // after a trial, which leaves no result
+  int64_t predicted_peak_memory_bytes = -1;       // likewise
+  int64_t output_bytes = 0;                       // of all tensors
+  double bits_per_weight = 0;                     // of the quantized linears, scales and zero points included
+  std::vector<PredictedDamage> predicted_damage;  // the largest, with bits_target or protect
+  std::optional<Forecast> forecast;               // after a trial, which leaves no result
 
   int64_t fallbacks() const;  // linears that were not solved: status kRoundingBetter and beyond
 };

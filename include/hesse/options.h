@@ -20,20 +20,26 @@ struct QuantizeOptions {
   bool symmetric = true;                 // false: a zero point a group
   std::string format = "auto";   // of the result: gptq, or gptq_v2 when asymmetric; docs/FORMATS.md has the others
   int64_t pad_intermediate = 0;  // zero channels up to this width of the MLPs; 0: none; -1: as many as help
-  std::string method = "gptq";   // or "rtn"
-  int64_t samples = 128;         // * calibration windows
-  int64_t length = 512;          // tokens a window
-  std::string bos = "never";     // begin every window with BOS: "auto" (as the tokenizer has it), "always"
-  bool pack = true;              // documents stand behind each other; false: a window is of one document
-  double random_share = 0;       // of the windows, made of random tokens
-  uint64_t seed = 0;             // which windows are taken when there are more than `samples`
-  double damping = 0.01;         // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
-  std::string order = "groups";  // * of the columns: "groups", "activation" or "file"
-  int64_t joint = 16;            // * grids of a group that are judged by solving it; 1: none
-  int64_t sweeps = 4;            // * passes of descent over scales and codes after the solve
-  double shift = 0.8;            // * how far targets follow what earlier layers changed; 0 and 0: one stream
-  double residual = 0.8;         // * the same for the drift of the residual stream (o and down)
-  double ridge = 5;              // * damping of shift and residual, times in / tokens
+  std::string recipe = {};       // file of rules for single linears: docs/RECIPES.md
+  double bits_target = 0;        // bits a weight, scales and zero points counted; 0: `bits` for all
+  std::string bits_choices = "2,3,4,8";   // of which bits_target may take
+  int64_t protect = 0;                    // parts with the largest predicted damage that get 8 bits
+  std::string measurement = {};           // file of what was measured for the two; empty: OUT.hesse-measurement.json
+  bool print_recipe = false;              // of the tool: show what is decided for every linear, and stop
+  std::string method = "gptq";            // or "rtn"
+  int64_t samples = 128;                  // * calibration windows
+  int64_t length = 512;                   // tokens a window
+  std::string bos = "never";              // begin every window with BOS: "auto" (as the tokenizer has it), "always"
+  bool pack = true;                       // documents stand behind each other; false: a window is of one document
+  double random_share = 0;                // of the windows, made of random tokens
+  uint64_t seed = 0;                      // which windows are taken when there are more than `samples`
+  double damping = 0.01;                  // * lambda / mean diag(H), raised by itself on failure; 0: chosen by data
+  std::string order = "groups";           // * of the columns: "groups", "activation" or "file"
+  int64_t joint = 16;                     // * grids of a group that are judged by solving it; 1: none
+  int64_t sweeps = 4;                     // * passes of descent over scales and codes after the solve
+  double shift = 0.8;                     // * how far targets follow what earlier layers changed; 0 and 0: one stream
+  double residual = 0.8;                  // * the same for the drift of the residual stream (o and down)
+  double ridge = 5;                       // * damping of shift and residual, times in / tokens
   std::string scale_search = "weighted";  // * or "minmax"
   bool positive_scales = false;           // * never write negative scales (some loaders might refuse them)
   std::string on_nonfinite = "stop";      // weights that are not finite: stop before any work, or "skip-module"
@@ -81,6 +87,12 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
         "gptq, gptq_v2, compressed-tensors, awq, or the plain numbers fp16 and bf16; auto: gptq (--asym: gptq_v2)");
   visit("pad-intermediate", o.pad_intermediate,
         "widen the MLPs with zero channels to this many, or auto: groups and 8 devices divide; off: as they are");
+  visit("recipe", o.recipe, "other bits, groups or damping for single linears: TOML, or a quantize_config.json");
+  visit("bits-target", o.bits_target, "bits a weight on average, spent where they help most; 0: --bits for all");
+  visit("bits-choices", o.bits_choices, "the bits that --bits-target may give: 4,8 is what the newest engines load");
+  visit("protect", o.protect, "give 8 bits to this many parts with the largest predicted damage");
+  visit("measurement", o.measurement, "file of what --bits-target or --protect measured, made or taken again");
+  visit("print-recipe", o.print_recipe, "show what is decided for every linear, and stop");
   visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
   visit("samples", o.samples, "calibration windows");
   visit("length", o.length, "tokens a calibration window");

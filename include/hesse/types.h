@@ -359,4 +359,14 @@ struct CheckResult {
   int64_t count(Severity severity) const;
 };
 
+// What is decided for one linear before a run.
+struct LinearSetting {
+  std::string name;
+  bool skip = false;  // stays as it is; the rest says nothing then
+  int bits = 4;
+  int64_t group_size = 128;
+  bool symmetric = true;
+  double damping = 0;  // 0: by held-out text
+};
+
 }  // namespace hesse

@@ -13,6 +13,7 @@
 #include "data/sources.h"
 #include "formats/format.h"
 #include "hesse/error.h"
+#include "plan/recipe.h"
 #include "plan/selection.h"
 
 namespace hesse {
@@ -114,6 +115,24 @@ void check_selection(Problems& problems, const QuantizeOptions& o) {
   problems.unless(!o.trial || o.redo.empty(), "trial and redo exclude each other; a trial writes nothing");
 }
 
+void check_recipe(Problems& problems, const QuantizeOptions& o) {
+  problems.unless(std::isfinite(o.bits_target) && o.bits_target >= 0 && o.bits_target <= 16,
+                  "bits-target is {}; must be 0 (none) to 16", o.bits_target);
+  problems.unless(o.protect >= 0, "protect is {}; must be 0 or above", o.protect);
+  problems.unless(o.bits_target == 0 || o.protect == 0,
+                  "bits-target and protect exclude each other; a target protects "
+                  "what is worth it");
+  const bool measures = o.bits_target > 0 || o.protect > 0;
+  problems.unless(!measures || !o.trial,
+                  "trial goes without bits-target and protect; give what they chose as a recipe");
+  problems.unless(!measures || o.redo.empty(), "redo goes without bits-target and protect; give a recipe");
+  try {
+    parse_bits(o.bits_choices);
+  } catch (const Error& error) {
+    problems.unless(false, "{}", error.what());
+  }
+}
+
 void check_shard_size(Problems& problems, double size) {
   problems.unless(std::isfinite(size) && size > 0.0001, "shard-size is {} GB; must be above 0.0001", size);
 }
@@ -151,6 +170,7 @@ void check_run(Problems& problems, const QuantizeOptions& o) {
   problems.unless(o.sweeps >= 0 && o.sweeps <= 100, "sweeps is {}; must be from 0 to 100", o.sweeps);
   check_trouble(problems, o);
   check_selection(problems, o);
+  check_recipe(problems, o);
   check_shard_size(problems, o.shard_size);
   problems.unless(std::isfinite(o.disk) && o.disk >= 0, "disk is {} GB; must be 0 (half of what is free) or above",
                   o.disk);
@@ -188,7 +208,7 @@ QuantizeOptions QuantizeOptions::with_preset(const std::string& name) {
 std::vector<std::string> QuantizeOptions::problems() const {
   Problems problems;
   check_model(problems, model);
-  check_paths(problems, *this);
+  if (!print_recipe) check_paths(problems, *this);
   check_run(problems, *this);
   return problems.take();
 }

@@ -1,6 +1,7 @@
 #include "api/plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -44,9 +45,24 @@ int64_t file_bytes(const Job& job, const ModelShapes& shapes) {
   return bytes;
 }
 
+// What needs the most room of all that may be chosen.
+LinearSpec largest_spec(const Job& job) {
+  LinearSpec spec = job.spec;
+  const auto widen = [&](int bits, int64_t group_size) {
+    spec.bits = std::max(spec.bits, bits);
+    if (group_size != -1 && (spec.group_size == -1 || group_size < spec.group_size)) spec.group_size = group_size;
+  };
+  for (const auto& [name, choice] : job.choices) {
+    if (!choice.skip) widen(choice.spec.bits, choice.spec.group_size);
+  }
+  if (job.options.bits_target > 0) widen(std::min(8, static_cast<int>(std::ceil(job.options.bits_target))), 32);
+  return spec;
+}
+
 void add_loaders(const PlanRequest& request, const DiskPlan& disk, PlanFacts& facts, Findings& findings) {
   const std::vector<LoaderRow> table =
-      loader_table(request.shapes, {.spec = request.settings.spec,
+      loader_table(request.shapes, {.spec = request.spec,
+                                    .others = request.others,
                                     .format = request.format->name(),
                                     .negative_scales = request.gptq.grid.negative_scales,
                                     .bf16 = request.bf16,
@@ -67,7 +83,7 @@ void add_group_sizes(const PlanRequest& request, PlanFacts& facts) {
   std::vector<StageShape> stages;
   for (const PlannedLayer& layer : request.shapes.layers)
     stages.insert(stages.end(), layer.stages.begin(), layer.stages.end());
-  for (const LinearGroupSizes& row : group_size_table(stages, request.settings.spec, *request.format)) {
+  for (const LinearGroupSizes& row : group_size_table(stages, request.spec, *request.format)) {
     GroupSizeFacts linear{row.linear, row.out, row.in, row.count, {}};
     for (const auto& size : row.sizes) linear.sizes.push_back({size.group_size, std::string(group_fit_name(size.fit))});
     facts.group_sizes.push_back(std::move(linear));
@@ -79,6 +95,12 @@ void add_group_sizes(const PlanRequest& request, PlanFacts& facts) {
 PlanRequest plan_request(const Job& job, ModelShapes shapes) {
   PlanRequest request;
   request.shapes = std::move(shapes);
+  request.spec = job.spec;
+  for (const auto& [name, choice] : job.choices) {
+    const auto& others = request.others;
+    const bool known = choice.spec == job.spec || std::find(others.begin(), others.end(), choice.spec) != others.end();
+    if (!choice.skip && !known) request.others.push_back(choice.spec);
+  }
   request.gptq = job.gptq;
   request.format = job.format;
   request.output = job.options.output;
@@ -89,7 +111,7 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
     size.length = job.options.length;
   }
   request.settings = {.size = size,
-                      .spec = job.spec,
+                      .spec = largest_spec(job),
                       .sweeps = job.gptq.sweeps,
                       .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
                       .file_bytes = element_bytes(job),

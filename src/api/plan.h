@@ -17,6 +17,8 @@ namespace hesse {
 struct PlanRequest {
   ModelShapes shapes;
   MemorySettings settings;
+  LinearSpec spec;                 // of most linears
+  std::vector<LinearSpec> others;  // that some of them have
   GptqOptions gptq;
   const ExportFormat* format = nullptr;
   bool bf16 = false;             // the model's own type

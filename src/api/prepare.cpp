@@ -57,7 +57,9 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
         {"config.file", "", "give a Hugging Face model directory"});
     return prepared;
   }
+  read_recipe(prepared);
   prepare_model(prepared);
+  apply_recipe(prepared);
   prepare_selection(prepared);
   prepare_text(prepared);
   if (depth.read_weights) read_weights(prepared, listener);
@@ -71,6 +73,7 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
 Prepared prepare_config(const QuantizeOptions& options) {
   Prepared prepared = begin(options);
   Job& job = prepared.job;
+  read_recipe(prepared);
   if (job.model_directory.filename() == "config.json") job.model_directory = job.model_directory.parent_path();
   const bool read = prepared.findings.attempt({"config.file", "", "fetch config.json of the model"},
                                               [&] { job.config_json = read_config_json(job.model_directory); });
@@ -89,6 +92,7 @@ Prepared prepare_config(const QuantizeOptions& options) {
   for (const PlannedLayer& layer : prepared.shapes->layers)
     job.stages.insert(job.stages.end(), layer.stages.begin(), layer.stages.end());
   check_group_size(prepared);
+  apply_recipe(prepared);
   return prepared;
 }
 

@@ -12,6 +12,7 @@
 #include "hesse/events.h"
 #include "hesse/options.h"
 #include "hesse/types.h"
+#include "plan/recipe.h"
 #include "plan/shapes.h"
 #include "run/job.h"
 #include "tokenizer/tokenizer.h"
@@ -29,6 +30,7 @@ struct Depth {
 struct Prepared {
   Job job;  // whole when there are no errors; parts that could not be made are empty
   Findings findings;
+  std::optional<Recipe> recipe;
   std::optional<ModelShapes> shapes;  // when config.json is good enough to plan by
   std::optional<Tokenizer> tokenizer;
   bool bos = false;  // texts begin with it
@@ -44,11 +46,15 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
 Prepared prepare_config(const QuantizeOptions& options);
 
 // The parts of it, in their order. Each looks at what is there and leaves the rest.
+void read_recipe(Prepared& prepared);       // and what it says of all linears
 void prepare_model(Prepared& prepared);     // config.json, tensors, what the format can store
 void check_group_size(Prepared& prepared);  // of job.stages
 // The width that the MLPs of `config` are to have. Error(kUsage) when it is less than they have.
 int64_t width_of_mlps(const QuantizeOptions& options, const ModelConfig& config);
+void apply_recipe(Prepared& prepared);       // its rules
 void prepare_selection(Prepared& prepared);  // the linears that the run is about
+// That the format can store what was decided for each, and that engines can load it. Error(kUsage).
+void require_storable(const Job& job, const ModelShapes& shapes);
 void read_weights(Prepared& prepared, Listener& listener);
 void prepare_text(Prepared& prepared);  // tokenizer and calibration windows
 void run_trial(Prepared& prepared, const Depth& depth, Listener& listener);

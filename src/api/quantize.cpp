@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/choose_bits.h"
 #include "api/hash_files.h"
 #include "api/machine.h"
 #include "api/model_card.h"
@@ -115,6 +116,8 @@ RunRecord quantize(const QuantizeOptions& options, Listener& listener) { return 
 
 RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, const QuantizeSettings& settings) {
   require_no_problems(options);
+  if (options.print_recipe)
+    throw Error(ErrorKind::kUsage, "[recipe] print-recipe writes no result; see resolve_recipe()");
   set_threads(options.threads);
   if (options.trial) return quantize_trial(options, listener);
   const Stopwatch watch;
@@ -123,6 +126,7 @@ RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, cons
   prepared.findings.throw_if_error();
   PlanRequest plan = plan_request(prepared.job, *prepared.shapes);
   fit_into_memory(prepared.job, plan);
+  choose_bits(prepared.job, *prepared.shapes, listener);
   WorkDirectory work(work_setup(prepared.job, output_path(options.output), options.resume));
   require_output_free(options.output, may_replace(options) || work.published(), kRecordFile);
   if (!work.published()) work.begin();

@@ -121,6 +121,7 @@ int run_check(const Arguments& arguments) {
   options.quantize = options_of_preset(arguments);
   Manner manner;
   if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
+  if (options.quantize.print_recipe) return print_recipe(options.quantize, manner);
   Console console(manner);
   warn_about_environment(console, options.quantize.threads);
   const CheckResult result = check(options, console);

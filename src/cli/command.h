@@ -15,6 +15,7 @@ using Arguments = std::vector<std::string>;  // what follows the name of the com
 
 int run_check(const Arguments& arguments);
 int run_quantize(const Arguments& arguments);
+int print_recipe(const QuantizeOptions& options, const Manner& manner);  // of check and quantize
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_convert(const Arguments& arguments);

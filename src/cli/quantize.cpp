@@ -21,6 +21,8 @@ const Manual kManual = {
     "      in half the time, for a little more loss; `--preset best` takes longer and loses less\n"
     "  hesse quantize MODEL -o OUT --method rtn\n"
     "      rounding to nearest, to compare with; needs no text\n"
+    "  hesse quantize MODEL -o OUT --calib text.txt --bits-target 4.25\n"
+    "      2 to 8 bits, group sizes of 32 to 128, each where it helps most; --recipe: as you say\n"
     "  hesse quantize MODEL -o OUT --calib text.txt --trial\n"
     "      three layers on a little of the text: what the whole run would cost and lose\n"
     "  hesse quantize MODEL -o OUT --calib text.txt --redo 'model.layers.17.*'\n"
@@ -92,6 +94,7 @@ int run_quantize(const Arguments& arguments) {
   QuantizeOptions options = options_of_preset(arguments);
   Manner manner;
   if (!parse_command(kManual, arguments, options, manner)) return kExitFine;
+  if (options.print_recipe) return print_recipe(options, manner);
   ignore_closed_pipes();
   RunLog log(manner);
   warn_about_environment(log, options.threads);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/module_patterns.h"
 #include "formats/packed.h"
 #include "quant/pack.h"
 
@@ -22,6 +23,30 @@ Matrix<uint16_t> scales_by_output(const QuantizedLinear& linear) {
     for (int64_t o = 0; o < by_group.cols(); ++o) by_output(o, g) = by_group(g, o);
   }
   return by_output;
+}
+
+// One of "config_groups".
+Json scheme_json(const LinearSpec& spec, bool act_order, const std::vector<std::string>& targets) {
+  const bool whole_row = spec.group_size == -1;
+  Json weights = Json::object();
+  weights.set("num_bits", spec.bits);
+  weights.set("type", "int");
+  weights.set("symmetric", spec.symmetric);
+  weights.set("strategy", whole_row ? "channel" : "group");
+  weights.set("group_size", whole_row ? Json(nullptr) : Json(spec.group_size));
+  weights.set("dynamic", false);
+  weights.set("actorder", act_order && !whole_row ? Json("group") : Json(nullptr));
+  weights.set("block_structure", nullptr);
+  weights.set("observer", "minmax");
+  weights.set("observer_kwargs", Json::object());
+  Json names = Json::array();
+  for (const std::string& target : targets) names.push_back(target);
+  Json group = Json::object();
+  group.set("targets", std::move(names));
+  group.set("input_activations", nullptr);
+  group.set("output_activations", nullptr);
+  group.set("weights", std::move(weights));
+  return group;
 }
 
 }  // namespace
@@ -81,26 +106,19 @@ std::span<const std::string_view> CompressedTensorsFormat::suffixes() const {
 
 // The schema of older readers forbids members that it does not know, so there is no "meta".
 Json CompressedTensorsFormat::config(const FormatConfig& config) const {
-  const LinearSpec& spec = config.spec;
-  const bool whole_row = spec.group_size == -1;
-  Json weights = Json::object();
-  weights.set("num_bits", spec.bits);
-  weights.set("type", "int");
-  weights.set("symmetric", spec.symmetric);
-  weights.set("strategy", whole_row ? "channel" : "group");
-  weights.set("group_size", whole_row ? Json(nullptr) : Json(spec.group_size));
-  weights.set("dynamic", false);
-  weights.set("actorder", config.act_order && !whole_row ? Json("group") : Json(nullptr));
-  weights.set("block_structure", nullptr);
-  weights.set("observer", "minmax");
-  weights.set("observer_kwargs", Json::object());
-  Json group = Json::object();
-  group.set("targets", Json::Array{Json("Linear")});
-  group.set("input_activations", nullptr);
-  group.set("output_activations", nullptr);
-  group.set("weights", std::move(weights));
+  const auto specs = modules_by_spec(config.packed);
   Json groups = Json::object();
-  groups.set("group_0", std::move(group));
+  if (specs.size() < 2) {
+    groups.set("group_0", scheme_json(specs.empty() ? config.spec : specs.front().first, config.act_order, {"Linear"}));
+  } else {
+    // vLLM looks for the class before it looks for the parts of a fused linear, so that none may be named beside rules.
+    for (const auto& [spec, modules] : specs) {
+      std::vector<std::string> targets = packed_patterns(modules);
+      for (std::string& target : targets) target.insert(0, "re:");
+      groups.set(fmt::format("group_{}", groups.as_object("groups").size()),
+                 scheme_json(spec, config.act_order, targets));
+    }
+  }
   Json ignored = Json::array();
   for (const std::string& module : config.plain) ignored.push_back(module);
 

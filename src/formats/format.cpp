@@ -9,6 +9,7 @@
 #include "formats/awq.h"
 #include "formats/compressed_tensors.h"
 #include "formats/gptq.h"
+#include "formats/module_patterns.h"
 #include "formats/plain.h"
 #include "hesse/error.h"
 
@@ -44,6 +45,17 @@ const ExportFormat& export_format(std::string_view name) {
 
 const ExportFormat& working_format(const ExportFormat& format) {
   return format.keeps_codes() ? format : export_format(kGptqV2.name);
+}
+
+LinearSpec most_common_spec(const std::vector<PackedModule>& modules) {
+  LinearSpec most;
+  size_t count = 0;
+  for (const auto& [spec, names] : modules_by_spec(modules)) {
+    if (names.size() <= count) continue;
+    most = spec;
+    count = names.size();
+  }
+  return most;
 }
 
 LinearForm form_of(const QuantizedLinear& linear) {

@@ -13,10 +13,17 @@
 
 namespace hesse {
 
+struct PackedModule {
+  std::string name;
+  LinearSpec spec;
+};
+// The spec that most of them have, of several the first; the standard one where there are none.
+LinearSpec most_common_spec(const std::vector<PackedModule>& modules);
+
 // What the configuration object says of the whole model.
 struct FormatConfig {
-  LinearSpec spec = {};                   // of every packed linear
-  std::vector<std::string> packed = {};   // their modules, layer by layer
+  LinearSpec spec = {};                   // of every packed linear that `packed` does not give another
+  std::vector<PackedModule> packed = {};  // layer by layer
   std::vector<std::string> skipped = {};  // modules that a reader expects to be packed too, but have a plain weight
   // All modules with a plain matrix: the skipped ones, the head, embeddings, what is not of the text. For formats whose
   // loaders take every other linear of a model for a packed one.
@@ -55,6 +62,9 @@ class ExportFormat {
   // Whether read() gives back what was written. False: the weights are stored as plain numbers, and any engine that
   // loads the model itself loads the result.
   virtual bool keeps_codes() const { return true; }
+
+  // Whether the configuration can say that linears differ in bits, group size or symmetry.
+  virtual bool mixes() const { return true; }
 
   // Empty when [out, in] with `spec` can be stored, else why not in one clause with the numbers, for instance
   // "in = 100 is not a multiple of 8 (32 / 4 bits)".

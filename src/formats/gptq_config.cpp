@@ -1,7 +1,6 @@
 #include "formats/gptq_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "formats/gptq.h"
+#include "formats/module_patterns.h"
 #include "hesse/error.h"
 
 namespace hesse {
@@ -55,53 +55,24 @@ bool has_overrides(const Json& config) {
 // Other programs refuse 0 and 1; the nearest value they take says the same to a human.
 double storable_damping(double damping) { return std::isfinite(damping) ? std::clamp(damping, 1e-6, 0.999999) : 0.01; }
 
-// vLLM and SGLang fuse linears when they load a model and ask for a rule by the name of the whole.
-struct FusedName {
-  std::string_view whole;
-  std::vector<std::string_view> parts;
-};
-const std::vector<FusedName> kFusedNames = {
-    {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
-    {"gate_up_proj", {"gate_proj", "up_proj"}},
-};
-
-// "model.layers.3.mlp.up_proj": the module that holds it, and its own name.
-std::pair<std::string, std::string> split_name(const std::string& module) {
-  const size_t dot = module.rfind('.');
-  if (dot == std::string::npos) return {"", module};
-  return {module.substr(0, dot), module.substr(dot + 1)};
-}
-
-// "-:" and a regular expression, which readers match from the start of a module's name: one rule for all that `parent`
-// keeps as it is, with the names under which engines fuse these.
-std::string skip_rule(const std::string& parent, std::vector<std::string> names) {
-  const auto has = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
-  for (const FusedName& fused : kFusedNames) {
-    if (std::all_of(fused.parts.begin(), fused.parts.end(), has)) names.emplace_back(fused.whole);
-  }
-  std::string pattern;
-  for (const char c : parent.empty() ? parent : parent + ".") pattern += c == '.' ? "\\." : std::string(1, c);
-  return names.size() == 1 ? fmt::format("-:^{}{}$", pattern, names.front())
-                           : fmt::format("-:^{}({})$", pattern, fmt::join(names, "|"));
-}
-
-Json skip_rules(const std::vector<std::string>& modules) {
-  std::vector<std::pair<std::string, std::vector<std::string>>> parents;  // in the order of the modules
-  for (const std::string& module : modules) {
-    auto [parent, name] = split_name(module);
-    if (parents.empty() || parents.back().first != parent) parents.push_back({parent, {}});
-    parents.back().second.push_back(std::move(name));
-  }
+// "-:" and a regular expression, which readers match from the start of a module's name: what stays as it is. Then what
+// is packed otherwise than the rest.
+Json dynamic_rules(const FormatConfig& config) {
   Json rules = Json::object();
-  for (const auto& [parent, names] : parents) rules.set(skip_rule(parent, names), Json::object());
+  for (const std::string& pattern : module_patterns(config.skipped)) rules.set("-:" + pattern, Json::object());
+  for (const auto& [spec, modules] : modules_by_spec(config.packed)) {
+    if (spec == config.spec) continue;
+    const Json values = Json::Object{{"bits", spec.bits}, {"group_size", spec.group_size}, {"sym", spec.symmetric}};
+    for (const std::string& pattern : packed_patterns(modules)) rules.set("+:" + pattern, values);
+  }
   return rules;
 }
 
 // transformers does not look at "dynamic"; what this list does not name stays as it is. It takes names by their ends,
 // so that whole names tell the layers apart.
-Json packed_list(const std::vector<std::string>& modules) {
+Json packed_list(const std::vector<PackedModule>& modules) {
   Json::Array names;
-  for (const std::string& module : modules) names.emplace_back(module);
+  for (const PackedModule& module : modules) names.emplace_back(module.name);
   return Json(Json::Array{Json(std::move(names))});
 }
 
@@ -169,15 +140,13 @@ Json GptqFormat::config(const FormatConfig& config) const {
   object.set("true_sequential", true);
   object.set("damp_percent", storable_damping(config.damping));
   object.set("pack_dtype", "int32");
-  if (!config.skipped.empty()) {
-    object.set("dynamic", skip_rules(config.skipped));
-    object.set("modules_in_block_to_quantize", packed_list(config.packed));
-  }
+  if (Json rules = dynamic_rules(config); !rules.as_object("dynamic").empty()) object.set("dynamic", std::move(rules));
+  if (!config.skipped.empty()) object.set("modules_in_block_to_quantize", packed_list(config.packed));
   object.set("meta", std::move(meta));
   return object;
 }
 
-// Rules as skip_rule() writes them; with names of fused linears that no file has.
+// Rules as module_patterns() writes them; with names of fused linears that no file has.
 std::vector<std::string> GptqFormat::listed_as_plain(const Json& quantization_config) const {
   std::vector<std::string> modules;
   const Json* rules = quantization_config.find_value("dynamic");

@@ -31,6 +31,7 @@ struct LoaderRule {
   SignedScales scales = SignedScales::kUntested;
   bool one_file = false;  // no shards
   bool cuts = false;      // tensor parallelism
+  bool mixes = false;     // linears that differ in bits or group size
   std::string_view note = {};
   std::string_view source, date;
 };

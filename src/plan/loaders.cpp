@@ -56,15 +56,12 @@ class Judge {
  private:
   // Bits, symmetry, group size, format, type: nothing of the shapes.
   Answer of_spec() const {
-    const LinearSpec& spec = output_.spec;
-    if (std::find(rule_.bits.begin(), rule_.bits.end(), spec.bits) == rule_.bits.end())
-      return no(fmt::format("{} bits; it has {}", spec.bits, fmt::join(rule_.bits, ", ")));
-    const auto& asymmetric = rule_.asymmetric_bits;
-    if (!spec.symmetric && !asymmetric.empty() &&
-        std::find(asymmetric.begin(), asymmetric.end(), spec.bits) == asymmetric.end())
-      return no(fmt::format("{} bits with a zero point a group; it has {}", spec.bits, fmt::join(asymmetric, ", ")));
-    if (rule_.symmetric_only && !spec.symmetric) return no("a zero point a group; it has symmetric grids only");
-    if (Answer group = of_group_size(); group.verdict != Verdict::kYes) return group;
+    if (!output_.others.empty() && !rule_.mixes)
+      return no("linears that differ in bits or group size; it has one of each for all");
+    if (Answer most = of_spec(output_.spec); most.verdict != Verdict::kYes) return most;
+    for (const LinearSpec& other : output_.others) {
+      if (Answer some = of_spec(other); some.verdict != Verdict::kYes) return some;
+    }
     if (rule_.one_file && output_.sharded) return no("several weight files; it wants one: a larger --shard-size");
     const bool second = output_.format == "gptq_v2";
     if (second && rule_.versions == ZeroVersions::kFirst)
@@ -74,8 +71,18 @@ class Judge {
     return {Verdict::kYes, remarks()};
   }
 
-  Answer of_group_size() const {
-    const int64_t size = output_.spec.group_size;
+  Answer of_spec(const LinearSpec& spec) const {
+    if (std::find(rule_.bits.begin(), rule_.bits.end(), spec.bits) == rule_.bits.end())
+      return no(fmt::format("{} bits; it has {}", spec.bits, fmt::join(rule_.bits, ", ")));
+    const auto& asymmetric = rule_.asymmetric_bits;
+    if (!spec.symmetric && !asymmetric.empty() &&
+        std::find(asymmetric.begin(), asymmetric.end(), spec.bits) == asymmetric.end())
+      return no(fmt::format("{} bits with a zero point a group; it has {}", spec.bits, fmt::join(asymmetric, ", ")));
+    if (rule_.symmetric_only && !spec.symmetric) return no("a zero point a group; it has symmetric grids only");
+    return of_group_size(spec.group_size);
+  }
+
+  Answer of_group_size(int64_t size) const {
     if (size == -1) return rule_.no_whole_row ? no("a whole row a group; it has none of these") : Answer{};
     const auto& known = rule_.group_sizes;
     if (!known.empty() && std::find(known.begin(), known.end(), size) == known.end())

@@ -14,8 +14,9 @@ namespace hesse {
 
 // What engines see of a result. Groups lie side by side (desc_act is false).
 struct PlannedOutput {
-  LinearSpec spec = {};
-  std::string_view format = "gptq";  // of the table of export formats
+  LinearSpec spec = {};                 // of most linears
+  std::vector<LinearSpec> others = {};  // that some of them have
+  std::string_view format = "gptq";     // of the table of export formats
   bool negative_scales = true;
   bool bf16 = false;     // the model's own type is bfloat16: kernels for float16 alone need it converted
   bool sharded = false;  // in several weight files

@@ -172,6 +172,7 @@ Hessian PreparedHessian::release() {
 
 PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options) {
   PreparedHessian prepared(std::move(hessian));
+  prepared.asked = options;
   const double mean = mean_of(prepared.diagonal);
   prepared.order = solving_order(prepared.diagonal, options);
   prepared.kind = options.order;
@@ -190,6 +191,14 @@ PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options) 
   }
   prepared.importance = relative_importance(squares);
   return prepared;
+}
+
+void prepare_for(const PrepareOptions& options, PreparedHessian& prepared) {
+  PrepareOptions same = prepared.asked;
+  if (options.order != ColumnOrder::kGroups) same.group_width = options.group_width;
+  if (same == options) return;
+  Hessian hessian = prepared.release();
+  prepared = prepare_hessian(std::move(hessian), options);
 }
 
 }  // namespace hesse

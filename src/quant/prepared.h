@@ -16,6 +16,7 @@ struct PrepareOptions {
   double damping = 0.01;  // lambda / mean diag(H)
   ColumnOrder order = ColumnOrder::kGroups;
   int64_t group_width = 128;  // for kGroups
+  bool operator==(const PrepareOptions&) const = default;
 };
 
 // Why one layer is not like another.
@@ -33,6 +34,7 @@ class PreparedHessian {
  public:
   explicit PreparedHessian(Hessian h) : tokens(h.tokens), diagonal(h.diagonal()), square_(std::move(h.sum)) {}
 
+  PrepareOptions asked;  // that it was prepared with
   int64_t tokens;
   std::vector<double> diagonal;  // [in] of H
   std::vector<int32_t> order;    // [in] order[k] is the k-th column to be solved
@@ -65,5 +67,7 @@ class PreparedHessian {
 constexpr int kMaxFactorizations = 5;
 constexpr int64_t kWidestEigenvalueFloor = 2048;
 PreparedHessian prepare_hessian(Hessian hessian, const PrepareOptions& options);
+// Once more, unless these are the options that it was prepared with.
+void prepare_for(const PrepareOptions& options, PreparedHessian& prepared);
 
 }  // namespace hesse

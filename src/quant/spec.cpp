@@ -1,8 +1,15 @@
 #include "quant/spec.h"
 
+#include <fmt/format.h>
+
 #include "base/threads.h"
 
 namespace hesse {
+
+std::string to_text(const LinearSpec& spec) {
+  return fmt::format("{} bits, group size {}, {}", spec.bits, spec.group_size,
+                     spec.symmetric ? "symmetric" : "asymmetric");
+}
 
 std::vector<int32_t> contiguous_groups(int64_t in, int64_t width) {
   std::vector<int32_t> group_of(static_cast<size_t>(in));

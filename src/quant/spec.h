@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/matrix.h"
@@ -17,7 +18,9 @@ struct LinearSpec {
   int64_t groups(int64_t in) const { return (in + group_width(in) - 1) / group_width(in); }  // the last may be shorter
   int max_code() const { return (1 << bits) - 1; }
   int symmetric_zero() const { return 1 << (bits - 1); }
+  bool operator==(const LinearSpec&) const = default;
 };
+std::string to_text(const LinearSpec& spec);  // "4 bits, group size 128, symmetric"
 
 // Integer codes and their grid. weight(o, i) = scales(g, o) * (codes(o, i) - zeros(g, o)) with g = group_of[i].
 struct QuantizedLinear {

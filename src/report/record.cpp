@@ -64,7 +64,7 @@ class OptionEcho {
   void operator()(std::string_view flag, const T& field, std::string_view /*help*/) {
     std::string name(flag);
     std::replace(name.begin(), name.end(), '-', '_');
-    object_.set(name, value(field, name == "output"));
+    object_.set(name, value(field, name == "output" || name == "recipe" || name == "measurement"));
   }
 
  private:
@@ -121,12 +121,22 @@ Json troubles_json(const RunRecord& record) {
   return object;
 }
 
+Json damage_json(const PredictedDamage& damage) {
+  Json linears = Json::array();
+  for (const std::string& linear : damage.linears) linears.push_back(text(linear));
+  return Json::Object{{"linears", std::move(linears)},
+                      {"bits", damage.bits},
+                      {"kl", measured(damage.kl)},
+                      {"bits_per_weight_at_8", damage.bits_at_8}};
+}
+
 Json result_json(const RunRecord& record) {
   return Json::Object{{"linears", static_cast<int64_t>(record.linears.size())},
                       {"fallbacks", record.fallbacks()},
                       {"troubles", troubles_json(record)},
                       {"mean_relative_error", measured(mean_relative_error(record))},
                       {"bits_per_weight", record.bits_per_weight},
+                      {"predicted_damage", list_of(record.predicted_damage, damage_json)},
                       {"output_bytes", record.output_bytes}};
 }
 

@@ -22,6 +22,7 @@ std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 std::string to_json(const DataResult& result);
 std::string to_json(const std::vector<FamilyInfo>& families);
+std::string to_json(const std::vector<LinearSetting>& settings);
 
 // Mean over the linears with a measured relative error; -1 when there are none.
 double mean_relative_error(const RunRecord& record);

@@ -40,11 +40,11 @@ class Collector {
  public:
   Collector(const Job& job, const Block::Stage& stage, const Streams& streams, const Intake* intake)
       : job_(job), stage_(stage), streams_(streams), intake_(intake) {
-    const int64_t group_width = job.spec.group_width(stage.in());
-    result_.ranges = split_columns(stage.in(), group_width, job.hessian_memory_bytes);
+    const int64_t width = group_width(job, stage);
+    result_.ranges = split_columns(stage.in(), width, job.hessian_memory_bytes);
     for (const ColumnRange& range : result_.ranges) result_.hessians.emplace_back(range.count);
     const bool whole = result_.ranges.size() == 1;
-    const bool room_for_two = split_columns(stage.in(), group_width, job.hessian_memory_bytes / 2).size() == 1;
+    const bool room_for_two = split_columns(stage.in(), width, job.hessian_memory_bytes / 2).size() == 1;
     if (room_for_two && job.windows->count() >= kHeldOutEvery) result_.held_out.emplace(stage.in());
     if (!streams.original) return;
     if (sums_behind(job, stage)) {
@@ -220,8 +220,8 @@ class Collector {
 }  // namespace
 
 bool sums_behind(const Job& job, const Block::Stage& stage) {
-  const int64_t group_width = job.spec.group_width(stage.in());
-  const bool whole = split_columns(stage.in(), group_width, job.hessian_memory_bytes).size() == 1;
+  const int64_t width = group_width(job, stage);
+  const bool whole = split_columns(stage.in(), width, job.hessian_memory_bytes).size() == 1;
   const auto tokens = static_cast<int64_t>(job.windows->ids.size());
   return stage.writes_residual && whole && stage.linears.front().weight.type() == ComputeType::kF32 &&
          can_sum_behind(job.gptq.targets, stage.in(), tokens);

@@ -19,15 +19,6 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kUsage, "[convert] " + what); }
 
-std::string spec_text(const LinearSpec& spec) {
-  return fmt::format("{} bits, group size {}, {}", spec.bits, spec.group_size,
-                     spec.symmetric ? "symmetric" : "asymmetric");
-}
-
-bool same(const LinearSpec& a, const LinearSpec& b) {
-  return a.bits == b.bits && a.group_size == b.group_size && a.symmetric == b.symmetric;
-}
-
 // "model.layers.#.mlp.up_proj": equal for the same linear of all layers.
 std::string kind_of(const std::string& module) {
   std::string kind;
@@ -72,9 +63,9 @@ QuantizedLinear Conversion::read(const std::string& module) const {
 }
 
 void Conversion::require_one_spec(size_t index) const {
-  if (!r_.to.keeps_codes() || same(forms_[index].spec, forms_.front().spec)) return;
+  if (r_.to.mixes() || forms_[index].spec == forms_.front().spec) return;
   refuse(fmt::format("'{}' has {}, '{}' has {}; the configuration of {} names one for all", modules_.front(),
-                     spec_text(forms_.front().spec), modules_[index], spec_text(forms_[index].spec), r_.to.name()));
+                     to_text(forms_.front().spec), modules_[index], to_text(forms_[index].spec), r_.to.name()));
 }
 
 bool Conversion::is_packed(const TensorSpec& tensor) const {
@@ -149,8 +140,10 @@ std::vector<std::string> Conversion::skipped() const {
 }
 
 FormatConfig Conversion::format_config() const {
-  FormatConfig config{.spec = forms_.front().spec,
-                      .packed = modules_,
+  std::vector<PackedModule> packed;
+  for (size_t i = 0; i < modules_.size(); ++i) packed.push_back({modules_[i], forms_[i].spec});
+  FormatConfig config{.spec = most_common_spec(packed),
+                      .packed = packed,
                       .skipped = skipped(),
                       .plain = plain_modules(r_.checkpoint, modules_),
                       .damping = damping_of(quantization_),

@@ -21,10 +21,6 @@ constexpr size_t kComparedBytes = 4096;  // of a tensor: a page
   throw Error(ErrorKind::kUsage, fmt::format("[redo] {}: {}", directory.string(), why));
 }
 
-std::string spec_text(int bits, int64_t group_size, bool symmetric) {
-  return fmt::format("{} bits, group size {}, {}", bits, group_size, symmetric ? "symmetric" : "asymmetric");
-}
-
 Checkpoint open_result(const fs::path& directory, const std::string& marker) {
   if (!fs::is_regular_file(directory / marker)) refuse(directory, fmt::format("no result to change: no {}", marker));
   return Checkpoint(directory);
@@ -50,7 +46,6 @@ EarlierResult::EarlierResult(const fs::path& directory, const std::string& marke
   }
   quantization_ = *quantization;
   read_records(Json::parse(text, marker));
-  require_spec(expected.spec);
   require_same_model(expected.model);
 }
 
@@ -67,14 +62,9 @@ void EarlierResult::read_records(const Json& record) {
   }
 }
 
-void EarlierResult::require_spec(const LinearSpec& spec) const {
-  for (const auto& [name, linear] : records_) {
-    if (linear.bits == spec.bits && linear.group_size == spec.group_size && linear.symmetric == spec.symmetric)
-      continue;
-    refuse(directory_, fmt::format("'{}' has {}, this run writes {}; one result has one of each", name,
-                                   spec_text(linear.bits, linear.group_size, linear.symmetric),
-                                   spec_text(spec.bits, spec.group_size, spec.symmetric)));
-  }
+LinearSpec EarlierResult::spec(const std::string& linear) const {
+  const LinearRecord& found = record(linear);
+  return {.bits = found.bits, .group_size = found.group_size, .symmetric = found.symmetric};
 }
 
 // What is not packed was copied from the model: by the beginnings of these tensors one model is known from another.

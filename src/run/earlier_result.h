@@ -16,23 +16,22 @@ namespace hesse {
 class EarlierResult {
  public:
   // Of `directory`, which holds a result of `model` with a record `marker`. Error(kUsage) when it is none, when it is
-  // in another format or its linears of another `spec`, or when it was made from another model.
+  // in another format, or when it was made from another model.
   struct Expected {
     const Checkpoint& model;
     const ExportFormat& format;
-    LinearSpec spec;
   };
   EarlierResult(const std::filesystem::path& directory, const std::string& marker, const Expected& expected);
 
   const std::string& fingerprint() const { return fingerprint_; }  // two results with the same one are the same
   bool holds(const std::string& linear) const { return records_.count(linear) != 0; }  // packed
   const LinearRecord& record(const std::string& linear) const { return records_.at(linear); }
+  LinearSpec spec(const std::string& linear) const;  // of what it holds
   QuantizedLinear read(const std::string& linear) const;
   const Checkpoint& checkpoint() const { return checkpoint_; }
 
  private:
   void read_records(const Json& record);
-  void require_spec(const LinearSpec& spec) const;
   void require_same_model(const Checkpoint& model) const;
 
   std::filesystem::path directory_;

@@ -17,7 +17,12 @@ bool is_touched(Fate fate) { return fate != Fate::kLeave; }
 Fate fate_of(const Job& job, const std::string& linear) {
   if (job.chosen && job.chosen->count(linear) == 0)
     return job.earlier && job.earlier->holds(linear) ? Fate::kKeep : Fate::kLeave;
-  return job.skipped.count(linear) != 0 ? Fate::kSkip : Fate::kSolve;
+  if (job.skipped.count(linear) != 0) return Fate::kSkip;
+  return choice_of(job, linear).skip ? Fate::kLeave : Fate::kSolve;
+}
+
+LinearSpec spec_in_result(const Job& job, const std::string& linear) {
+  return fate_of(job, linear) == Fate::kKeep ? job.earlier->spec(linear) : choice_of(job, linear).spec;
 }
 
 StageParts parts_of(const Job& job) {

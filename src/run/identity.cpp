@@ -16,10 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // These change when a run ends, where its result lies or how it is cut into files, but no tensor of it. The calibration
-// texts count by their windows, the model by its files.
+// texts count by their windows, the model by its files, recipes by what they decide.
 const std::set<std::string_view> kDecideNothing = {
-    "output",         "calib", "preset",     "max-nonfinite", "strict", "disk",   "overwrite",
-    "max-early-loss", "check", "shard-size", "hub-layout",    "resume", "memory", "threads"};
+    "output",         "calib",       "preset",       "max-nonfinite", "strict",  "disk",        "overwrite",
+    "max-early-loss", "check",       "shard-size",   "hub-layout",    "resume",  "memory",      "threads",
+    "recipe",         "bits-target", "bits-choices", "measurement",   "protect", "print-recipe"};
 
 class OptionFacts {
  public:
@@ -37,6 +38,8 @@ class OptionFacts {
   static std::string value(const std::vector<std::string>& field) { return fmt::format("{}", fmt::join(field, ", ")); }
   Facts& facts_;
 };
+
+constexpr std::string_view kChoices = "what the recipe decides";
 
 // The header, the size, and pieces from all over the file: another model differs nearly everywhere, and a hundred
 // gigabytes need not be read for that.
@@ -59,6 +62,29 @@ void add_weight_file(const fs::path& path, Sha256& hash) {
   add(size - kPieceBytes, kPieceBytes);
 }
 
+std::string choices_fingerprint(const Job& job) {
+  std::string text;
+  for (const auto& [linear, choice] : job.choices) {
+    text += choice.skip ? linear + ": none\n"
+                        : fmt::format("{}: {}, damping {}\n", linear, to_text(choice.spec), choice.damping);
+  }
+  return sha256_hex(text);
+}
+
+std::string difference(const std::string& name, const std::string* before, const std::string* now) {
+  if (name == "the model" || name == "the calibration text" || name == kEarlierResult || name == kChoices)
+    return name + " is another one";
+  return fmt::format("{} was {}, now {}", name, before != nullptr ? *before : "unknown",
+                     now != nullptr ? *now : "unknown");
+}
+
+const std::string* find(const Facts& facts, const std::string& name) {
+  const auto found = std::find_if(facts.begin(), facts.end(), [&](const auto& fact) { return fact.first == name; });
+  return found == facts.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
 std::string model_fingerprint(const Job& job) {
   Sha256 hash;
   const std::string config = job.config_json.dump();
@@ -77,25 +103,13 @@ std::string calibration_fingerprint(const Job& job) {
   return hash.hex();
 }
 
-std::string difference(const std::string& name, const std::string* before, const std::string* now) {
-  if (name == "the model" || name == "the calibration text" || name == kEarlierResult) return name + " is another one";
-  return fmt::format("{} was {}, now {}", name, before != nullptr ? *before : "unknown",
-                     now != nullptr ? *now : "unknown");
-}
-
-const std::string* find(const Facts& facts, const std::string& name) {
-  const auto found = std::find_if(facts.begin(), facts.end(), [&](const auto& fact) { return fact.first == name; });
-  return found == facts.end() ? nullptr : &found->second;
-}
-
-}  // namespace
-
 Identity identity_of(const Job& job, const std::string& version, Facts arithmetic) {
   Identity identity{{}, std::move(arithmetic)};
   identity.decides.emplace_back("Hesse's version", version);
   visit_options(job.options, OptionFacts(identity.decides));
   identity.decides.emplace_back("the model", model_fingerprint(job));
   identity.decides.emplace_back("the calibration text", calibration_fingerprint(job));
+  if (!job.choices.empty()) identity.decides.emplace_back(kChoices, choices_fingerprint(job));
   if (job.earlier) identity.decides.emplace_back(kEarlierResult, job.earlier->fingerprint());
   identity.decides.emplace_back("the type of the products", compute_name(job.compute.type));
   identity.arithmetic.emplace_back("memory for Hessians", fmt::format("{} bytes", job.hessian_memory_bytes));

@@ -25,6 +25,10 @@ Facts without_earlier_result(Facts facts);
 // `arithmetic`: what only the caller knows of it.
 Identity identity_of(const Job& job, const std::string& version, Facts arithmetic);
 
+// Of the weights, by pieces of the files, and config.json; of the calibration windows.
+std::string model_fingerprint(const Job& job);
+std::string calibration_fingerprint(const Job& job);
+
 Json facts_json(const Facts& facts);
 Facts facts_from_json(const Json& json);  // Error(kBadInput) for what facts_json() does not write
 

@@ -1,10 +1,24 @@
 #include "run/job.h"
 
+#include <algorithm>
 #include <iterator>
+#include <numeric>
 
 #include "quant/held_out.h"
 
 namespace hesse {
+
+LinearChoice choice_of(const Job& job, const std::string& linear) {
+  const auto own = job.choices.find(linear);
+  return own != job.choices.end() ? own->second : LinearChoice{job.spec, job.gptq.damping};
+}
+
+int64_t group_width(const Job& job, const Block::Stage& stage) {
+  const int64_t in = stage.in();
+  int64_t width = 1;
+  for (const Linear& linear : stage.linears) width = std::lcm(width, choice_of(job, linear.name).spec.group_width(in));
+  return stage.linears.empty() ? job.spec.group_width(in) : std::min(width, in);
+}
 
 GptqOptions gptq_options(const QuantizeOptions& options) {
   GptqOptions gptq{.damping = options.damping,

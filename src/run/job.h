@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -13,9 +14,11 @@
 #include "hesse/events.h"
 #include "hesse/options.h"
 #include "io/checkpoint.h"
+#include "model/block.h"
 #include "model/compute.h"
 #include "model/model.h"
 #include "model/padded_source.h"
+#include "plan/choice.h"
 #include "plan/prediction.h"
 #include "quant/solver.h"
 #include "run/earlier_result.h"
@@ -35,18 +38,25 @@ struct Job {
   std::optional<Windows> windows;  // none: no calibration (method rtn)
   const ExportFormat* format = nullptr;
   const Solver* solver = nullptr;
-  LinearSpec spec;
+  LinearSpec spec;  // of the linears without a choice of their own
   GptqOptions gptq;
-  int64_t hessian_memory_bytes = 0;             // for the Hessians of one stage and their factors
-  int64_t memory_bytes = 0;                     // that the run may take
-  bool spill = false;                           // activations lie in files of the work directory
-  std::set<std::string> skipped;                // linears with weights that are not finite; they stay as they are
-  std::optional<std::set<std::string>> chosen;  // linears that the run is about; none: all
-  std::optional<EarlierResult> earlier;         // that the run changes; the linears that are not chosen come from there
-  std::vector<std::string> notes;               // what the user should know
+  std::map<std::string, LinearChoice> choices;    // of single linears, by name
+  int64_t hessian_memory_bytes = 0;               // for the Hessians of one stage and their factors
+  int64_t memory_bytes = 0;                       // that the run may take
+  bool spill = false;                             // activations lie in files of the work directory
+  std::vector<PredictedDamage> predicted_damage;  // of the choices, where they were measured
+  std::set<std::string> skipped;                  // linears with weights that are not finite; they stay as they are
+  std::optional<std::set<std::string>> chosen;    // linears that the run is about; none: all
+  std::optional<EarlierResult> earlier;  // that the run changes; the linears that are not chosen come from there
+  std::vector<std::string> notes;        // what the user should know
   // For the time that is left; whoever knows the rates of the machine sets it. None: it is guessed from what is done.
   std::optional<RunSeconds> predicted;
 };
+
+// What is decided for a linear: a choice of its own, else what holds for all.
+LinearChoice choice_of(const Job& job, const std::string& linear);
+// Columns of a stage that are never parted: whole groups of all of its linears.
+int64_t group_width(const Job& job, const Block::Stage& stage);
 
 // What the options mean for the solver.
 GptqOptions gptq_options(const QuantizeOptions& options);

@@ -130,7 +130,7 @@ class LayerRun {
     Block::Stage& stage = block_.stages()[index];
     Collected collected = clock_.time("hessian", [&] { return collect_for(index); });
     judge_unusable(collected, stage);
-    const PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
+    PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
     std::vector<SolvedLinear> solved;
     for (size_t i = 0; i < stage.linears.size(); ++i) {
       const Fate fate = fate_of(job_, stage.linears[i].name);

@@ -309,6 +309,7 @@ RunRecord Run::record() const {
   record.work = quantize_work(job_.model->config(), size_of(job_), parts_);
   record.output_bytes = writer_.output_bytes();
   record.bits_per_weight = writer_.bits_per_weight();
+  record.predicted_damage = job_.predicted_damage;
   record.resumed = work_.sessions_before();
   record.seconds_before = work_.seconds_before();
   return record;

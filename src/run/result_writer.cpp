@@ -74,21 +74,37 @@ std::vector<std::string> plain_matrices(const Job& job) {
 }
 
 LinearForm form_of(const Job& job, const LinearShape& linear) {
-  return {.out = linear.out, .in = linear.in, .spec = job.spec, .in_out = linear.layout == WeightLayout::kInOut};
+  return {.out = linear.out,
+          .in = linear.in,
+          .spec = spec_in_result(job, linear.name),
+          .in_out = linear.layout == WeightLayout::kInOut};
+}
+
+std::vector<PackedModule> packed_in_result(const Job& job) {
+  std::vector<PackedModule> modules;
+  for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
+    if (is_packed(fate)) modules.push_back({linear.name, spec_in_result(job, linear.name)});
+  });
+  return modules;
 }
 
 }  // namespace
 
 Json quantization_config(const Job& job, const std::string& version) {
-  return job.format->config({.spec = job.spec,
-                             .packed = linears_where(job, is_packed),
+  const std::vector<PackedModule> packed = packed_in_result(job);
+  return job.format->config({.spec = packed.empty() ? job.spec : most_common_spec(packed),
+                             .packed = packed,
                              .skipped = linears_where(job, [](Fate fate) { return !is_packed(fate); }),
                              .plain = plain_matrices(job),
                              .damping = job.options.damping,
                              .tool_version = "hesse:" + version});
 }
 
-Json working_config(const Job& job) { return working_format(*job.format).config({.spec = job.spec}); }
+Json working_config(const Job& job) {
+  const std::vector<PackedModule> packed = packed_in_result(job);
+  return working_format(*job.format)
+      .config({.spec = packed.empty() ? job.spec : most_common_spec(packed), .packed = packed});
+}
 
 ResultWriter::ResultWriter(const Job& job) : job_(job) {
   for (const CheckpointWriter::Item& item : items()) {
@@ -215,7 +231,8 @@ void ResultWriter::copy_kept_linears(CheckpointWriter& writer) const {
   for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
     if (fate != Fate::kKeep) return;
     const Checkpoint& earlier = job_.earlier->checkpoint();
-    for (const TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, job_.spec)) {
+    const LinearSpec packed = job_.earlier->spec(linear.name);
+    for (const TensorSpec& spec : job_.format->tensors(linear.name, linear.out, linear.in, packed)) {
       const TensorView& tensor = *earlier.find(spec.name);
       writer.write(spec.name, tensor.bytes);
       earlier.release(tensor);

@@ -20,9 +20,10 @@ LinearRecord shape_record(const Job& job, int64_t layer, const Linear& linear) {
   record.layer = layer;
   record.out = linear.weight.rows();
   record.in = linear.weight.cols();
-  record.bits = job.spec.bits;
-  record.group_size = job.spec.group_size;
-  record.symmetric = job.spec.symmetric;
+  const LinearSpec spec = choice_of(job, linear.name).spec;
+  record.bits = spec.bits;
+  record.group_size = spec.group_size;
+  record.symmetric = spec.symmetric;
   return record;
 }
 
@@ -99,24 +100,39 @@ void add_outcome(const SolveOutcome& part, double share, SolveOutcome& whole) {
   whole.floored_scales += part.floored_scales;
 }
 
-// Measures the held-out errors of all linears where sequences were held out; `prepared` has their weights as targets.
-// Returns the damping to use.
-double compare_held_out(const Job& job, const Block::Stage& stage, Collected& collected, PreparedStage& prepared) {
-  GptqOptions options = job.gptq;
-  const bool chosen_by_data = options.damping == kDampingByData;
-  if (chosen_by_data) options.damping = kStandardDamping;
+// How the Hessian of a stage is prepared for `linear`.
+PrepareOptions prepare_options(const Job& job, const Linear& linear, double damping_by_data) {
+  const LinearChoice choice = choice_of(job, linear.name);
+  return {.damping = choice.damping == kDampingByData ? damping_by_data : choice.damping,
+          .order = job.gptq.order,
+          .group_width = choice.spec.group_width(linear.weight.cols())};
+}
+
+// Measures the held-out errors of all linears where sequences were held out, and with them the damping of those that
+// leave it to the data; `prepared` has their weights as targets.
+void compare_held_out(const Job& job, const Block::Stage& stage, Collected& collected, PreparedStage& prepared) {
   Hessian& fit = collected.hessians.front();
-  if (!collected.held_out || collected.held_out->tokens == 0 || fit.tokens == 0 || !job.solver->needs_hessian)
-    return options.damping;
+  if (!collected.held_out || collected.held_out->tokens == 0 || fit.tokens == 0 || !job.solver->needs_hessian) return;
+  std::vector<LinearChoice> choices;
+  for (const Linear& linear : stage.linears) choices.push_back(choice_of(job, linear.name));
+  const bool by_data = std::any_of(choices.begin(), choices.end(),
+                                   [](const LinearChoice& choice) { return choice.damping == kDampingByData; });
   std::vector<MatrixView<const float>> weights;
   for (const Matrix<float>& weight : prepared.targets) weights.emplace_back(weight.view());
-  if (chosen_by_data) options.damping = best_damping(weights, fit, *collected.held_out, job.spec, options);
+  GptqOptions options = job.gptq;
+  options.damping = kStandardDamping;
+  if (by_data)
+    prepared.damping_by_data = best_damping(weights, fit, *collected.held_out, choices.front().spec, options);
   PreparedHessian fitted =
-      prepare_hessian(std::move(fit), {options.damping, options.order, job.spec.group_width(stage.in())});
-  for (size_t i = 0; fitted.factored() && i < weights.size(); ++i)
-    prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, job.spec, options);
+      prepare_hessian(std::move(fit), prepare_options(job, stage.linears.front(), prepared.damping_by_data));
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const PrepareOptions preparing = prepare_options(job, stage.linears[i], prepared.damping_by_data);
+    prepare_for(preparing, fitted);
+    options.damping = preparing.damping;
+    if (fitted.factored())
+      prepared.held_out[i] = held_out_errors(weights[i], fitted, *collected.held_out, choices[i].spec, options);
+  }
   fit = fitted.release();
-  return options.damping;
 }
 
 // Moves the targets of all linears away from their weights, with a factor of its own for each range of columns. The
@@ -157,10 +173,10 @@ PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& s
   PreparedStage prepared;
   prepared.held_out.resize(stage.linears.size());
   for (const Linear& linear : stage.linears) prepared.targets.push_back(original_weight(job, linear));
-  const double damping = compare_held_out(job, stage, collected, prepared);
+  compare_held_out(job, stage, collected, prepared);
   if (collected.held_out) collected.hessians.front().add(*collected.held_out);
   collected.held_out.reset();
-  const PrepareOptions options{damping, job.gptq.order, job.spec.group_width(stage.in())};
+  const PrepareOptions options = prepare_options(job, stage.linears.front(), prepared.damping_by_data);
   shift_targets(job, collected, options, prepared.targets);
   for (size_t i = 0; i < stage.linears.size(); ++i) {
     if (all_finite(prepared.targets[i])) continue;
@@ -172,8 +188,9 @@ PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& s
 }
 
 SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
-                            const Collected& collected, const PreparedStage& prepared) {
+                            const Collected& collected, PreparedStage& prepared) {
   const Linear& linear = stage.linears[index];
+  const LinearSpec spec = choice_of(job, linear.name).spec;
   LinearRecord record = shape_record(job, layer, linear);
   record.tokens = prepared.hessians.front().tokens;
   record.tokens_left_out = collected.left_out;
@@ -181,18 +198,19 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   record.hessian_blocks = static_cast<int64_t>(collected.ranges.size());
   record.fit_error = prepared.held_out[index].fit;
   record.held_out_error = prepared.held_out[index].held_out;
-  const int64_t groups = job.spec.groups(record.in);
-  QuantizedLinear packed{job.spec, Matrix<uint8_t>(record.out, record.in), Matrix<float>(groups, record.out),
+  const int64_t groups = spec.groups(record.in);
+  QuantizedLinear packed{spec, Matrix<uint8_t>(record.out, record.in), Matrix<float>(groups, record.out),
                          Matrix<uint8_t>(groups, record.out),
-                         contiguous_groups(record.in, job.spec.group_width(record.in))};
+                         contiguous_groups(record.in, spec.group_width(record.in))};
   SolveOutcome whole{.linear = {}, .loss = 0, .rtn_loss = 0, .energy = 0};
   // Of an expert that no token reached nothing is known but what tokens in general look like.
   const Solver& chosen = collected.unreached ? solver("rtn") : *job.solver;
   for (size_t r = 0; r < collected.ranges.size(); ++r) {
     const ColumnRange& range = collected.ranges[r];
-    const PreparedHessian& hessian = prepared.hessians[r];
+    PreparedHessian& hessian = prepared.hessians[r];
+    prepare_for(prepare_options(job, linear, prepared.damping_by_data), hessian);
     const Matrix<float> target = columns_of(prepared.targets[index].view(), range);
-    const SolveOutcome outcome = solve_linear(chosen, target.view(), &hessian, job.spec, job.gptq);
+    const SolveOutcome outcome = solve_linear(chosen, target.view(), &hessian, spec, job.gptq);
     put_columns(outcome.linear, range, packed);
     add_outcome(outcome, static_cast<double>(range.count) / static_cast<double>(record.in), whole);
     add_hessian_facts(hessian, outcome.route, record);
@@ -209,7 +227,8 @@ SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear) {
 }
 
 SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear) {
-  SolveOutcome outcome = solve_linear(*job.solver, original_weight(job, linear).view(), nullptr, job.spec, job.gptq);
+  const LinearSpec spec = choice_of(job, linear.name).spec;
+  SolveOutcome outcome = solve_linear(*job.solver, original_weight(job, linear).view(), nullptr, spec, job.gptq);
   LinearRecord record = shape_record(job, layer, linear);
   set_losses(outcome, 1, record);
   return {std::move(record), std::move(outcome.linear)};

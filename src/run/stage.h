@@ -17,9 +17,10 @@
 namespace hesse {
 
 struct PreparedStage {
-  std::vector<PreparedHessian> hessians;  // one for each range of columns
-  std::vector<HeldOutErrors> held_out;    // one for each linear; -1 where nothing was held out
-  std::vector<Matrix<float>> targets;     // [out, in] one for each linear
+  std::vector<PreparedHessian> hessians;      // one for each range of columns
+  std::vector<HeldOutErrors> held_out;        // one for each linear; -1 where nothing was held out
+  std::vector<Matrix<float>> targets;         // [out, in] one for each linear
+  double damping_by_data = kStandardDamping;  // of the linears that leave it to the held-out text
 };
 
 // Chooses the damping where it is left to the data, measures the held-out errors, shifts the targets, and factors the
@@ -31,9 +32,10 @@ struct SolvedLinear {
   std::optional<QuantizedLinear> packed;  // none: the linear stays as it is
 };
 
-// Linear `index` of the stage, towards its target.
+// Linear `index` of the stage, towards its target. The Hessians are prepared again where it wants them otherwise than
+// the one before.
 SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& stage, size_t index,
-                            const Collected& collected, const PreparedStage& prepared);
+                            const Collected& collected, PreparedStage& prepared);
 
 // One that is not quantized: status kSkipped.
 SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear);

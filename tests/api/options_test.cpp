@@ -276,8 +276,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 42);
-  EXPECT_EQ(count(CheckOptions()), 46);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 48);
+  EXPECT_EQ(count(CheckOptions()), 52);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 8);
   EXPECT_EQ(count(GenerateOptions()), 10);
   EXPECT_EQ(count(BenchOptions()), 7);

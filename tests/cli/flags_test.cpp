@@ -89,6 +89,8 @@ TEST(Flags, SpellingParsesBack) {
   o.as = "llama";
   o.output = "O";
   o.calibration = {"a", "b"};
+  o.recipe = "r.toml";
+  o.measurement = "m.json";
   o.layers = "0-3,8";
   o.redo = {"a.b", "c"};
   o.symmetric = false;

@@ -94,6 +94,20 @@ TEST(CompressedTensors, MixedSchemesAreReadFromTheShapes) {
               AllOf(HasSubstr("6 words a row"), HasSubstr("2 bits, group size 16, symmetric")));
 }
 
+// vLLM would take a class target for a fused linear before it looks at a rule for its parts.
+TEST(CompressedTensors, MixedSchemesNameTheirLinearsAndNoClass) {
+  const LinearSpec more{.bits = 8, .group_size = 32};
+  const Json config = kFormat.config({.packed = {{"model.layers.0.mlp.gate_proj", {}},
+                                                 {"model.layers.0.mlp.up_proj", {}},
+                                                 {"model.layers.0.mlp.down_proj", more}}});
+  const Json& groups = *config.find("config_groups");
+  ASSERT_EQ(groups.as_object("t").size(), 2u);
+  EXPECT_EQ(groups.find("group_0")->find("targets")->dump(),
+            R"(["re:^model\\.layers\\.0\\.mlp\\.(gate_proj|up_proj|gate_up_proj)$"])");
+  EXPECT_EQ(groups.find("group_1")->find("targets")->dump(), R"(["re:^model\\.layers\\.0\\.mlp\\.down_proj$"])");
+  EXPECT_EQ(groups.find("group_1")->find("weights")->find("num_bits")->as_int("t"), 8);
+}
+
 // llm-compressor packs any number of outputs: the last word of zero points may be filled in part.
 TEST(CompressedTensors, OutputsThatDoNotFillAWord) {
   Rng rng(4);

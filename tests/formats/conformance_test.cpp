@@ -78,6 +78,36 @@ TEST(ExportFormats, ReadingGivesBackWhatWasWritten) {
   }
 }
 
+// One configuration for linears that differ, whatever most of them have.
+TEST(ExportFormats, LinearsThatDifferAreReadBackByOneConfiguration) {
+  Rng rng(11);
+  for (const ExportFormat* format : export_formats()) {
+    if (!format->keeps_codes() || !format->mixes()) continue;
+    std::vector<PackedModule> packed;
+    std::vector<QuantizedLinear> linears;
+    std::vector<StoredTensor> stored;
+    for (const int bits : {2, 3, 4, 8, 4}) {
+      for (const int64_t group : {32, 64, -1}) {
+        const LinearSpec spec{.bits = bits, .group_size = group, .symmetric = format->name() == "gptq" || group == 32};
+        packed.push_back({fmt::format("model.layers.{}.mlp.down_proj", packed.size()), spec});
+        linears.push_back(random_linear(32, 128, spec, rng));
+        const StoredTensors tensors(*format, packed.back().name, linears.back());
+        stored.insert(stored.end(), tensors.all().begin(), tensors.all().end());
+      }
+    }
+    const LinearSpec most = most_common_spec(packed);
+    EXPECT_EQ(most.bits, 4);
+    const Json written = format->config({.spec = most, .packed = packed});
+    const Json config = Json::parse(written.dump(2), "config.json");
+    EXPECT_EQ(format_of(&config), format);
+    const CheckpointOnDisk disk(stored);
+    for (size_t i = 0; i < packed.size(); ++i) {
+      SCOPED_TRACE(describe(*format, 32, 128, packed[i].spec));
+      expect_same(format->read(disk.open(), packed[i].name, config), linears[i]);
+    }
+  }
+}
+
 // Every packed tensor is known by its suffix, and the first suffix says that a linear is packed.
 TEST(ExportFormats, PackedModulesAreFoundByTheirTensors) {
   Rng rng(3);

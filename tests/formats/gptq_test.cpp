@@ -109,7 +109,7 @@ TEST(Gptq, ConfigurationHasTheMembersThatEnginesRead) {
 // Engines that fuse linears ask by the name of the whole, GPTQModel by those of the parts, transformers reads the list.
 TEST(Gptq, ConfigurationNamesWhatStaysAsItIs) {
   const Json config = kV1.config(
-      {.packed = {"model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"},
+      {.packed = {{"model.layers.0.mlp.up_proj", {}}, {"model.layers.1.self_attn.q_proj", {}}},
        .skipped = {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
                    "model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.o_proj", "model.layers.0.mlp.gate_proj",
                    "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj", "lm_head"}});
@@ -123,7 +123,27 @@ TEST(Gptq, ConfigurationNamesWhatStaysAsItIs) {
   EXPECT_THAT(kV1.listed_as_plain(config), testing::Not(testing::Contains("model.layers.0.mlp.up_proj")));
   EXPECT_EQ(config.find("modules_in_block_to_quantize")->dump(),
             R"([["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"]])");
-  EXPECT_EQ(kV1.config({.packed = {"model.layers.0.mlp.up_proj"}}).find("modules_in_block_to_quantize"), nullptr);
+  EXPECT_EQ(kV1.config({.packed = {{"model.layers.0.mlp.up_proj", {}}}}).find("modules_in_block_to_quantize"), nullptr);
+}
+
+// Engines ask by fused names, GPTQModel by those of the parts; the first rule that matches decides.
+TEST(Gptq, ConfigurationNamesWhatIsPackedOtherwise) {
+  const LinearSpec more{.bits = 8, .group_size = 32};
+  const Json config = kV1.config({.packed = {{"model.layers.0.self_attn.q_proj", more},
+                                             {"model.layers.0.self_attn.k_proj", more},
+                                             {"model.layers.0.self_attn.v_proj", more},
+                                             {"model.layers.0.mlp.up_proj", {}},
+                                             {"model.layers.0.mlp.down_proj", more},
+                                             {"model.layers.1.mlp.experts.0.up_proj", more},
+                                             {"model.layers.1.mlp.experts.1.up_proj", more}},
+                                  .skipped = {"model.layers.0.mlp.gate_proj"}});
+  const std::string values = R"({"bits": 8, "group_size": 32, "sym": true})";
+  EXPECT_EQ(config.find("dynamic")->dump(),
+            R"({"-:^model\\.layers\\.0\\.mlp\\.gate_proj$": {}, )"
+            R"("+:^model\\.layers\\.1\\.mlp\\.experts(\\..*)?$": )" +
+                values + R"(, "+:^model\\.layers\\.0\\.self_attn\\.(q_proj|k_proj|v_proj|qkv_proj)$": )" + values +
+                R"(, "+:^model\\.layers\\.0\\.mlp\\.down_proj$": )" + values + "}");
+  EXPECT_EQ(kV1.listed_as_plain(config), std::vector<std::string>{"model.layers.0.mlp.gate_proj"});
 }
 
 TEST(Gptq, DampingInTheConfigurationLiesInsideZeroAndOne) {

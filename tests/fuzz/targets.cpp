@@ -18,6 +18,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/config.h"
+#include "plan/recipe.h"
 #include "run/unit.h"
 #include "template/chat.h"
 #include "tokenizer/byte_alphabet.h"
@@ -125,6 +126,10 @@ void read_sentencepiece(std::string_view bytes) {
     const SentencePieceModel model = parse_sentencepiece(bytes, "tokenizer.model");
     check_tokenizer(sentencepiece_as_json(model, "tokenizer.model"), "tokenizer.model");
   });
+}
+
+void read_recipe(std::string_view bytes) {
+  read_or_refuse([&] { parse_recipe(bytes, "recipe.toml"); });
 }
 
 // A file of this process, gone when it is done with.
@@ -242,15 +247,11 @@ void read_packed(std::string_view bytes) {
 }
 
 constexpr Target kTargets[] = {
-    {"json", read_json},
-    {"config", read_config},
-    {"tokenizer", read_tokenizer},
-    {"sentencepiece", read_sentencepiece},
-    {"safetensors", read_safetensors},
-    {"packed", read_packed},
-    {"journal", read_any_journal},
-    {"unit", read_unit},
-    {"template", render_template},
+    {"json", read_json},           {"config", read_config},
+    {"tokenizer", read_tokenizer}, {"sentencepiece", read_sentencepiece},
+    {"recipe", read_recipe},       {"safetensors", read_safetensors},
+    {"packed", read_packed},       {"journal", read_any_journal},
+    {"unit", read_unit},           {"template", render_template},
     {"jsonl", read_line},
 };
 

@@ -40,9 +40,32 @@ LIKELIHOOD = 1e-4
 LIMITS = {
     ("phi3", "GPTQModel", "gptq"): "it splits gate_up_proj in two, which the model's own files hold as one",
     ("phi3", "GPTQModel", "awq"): "it splits gate_up_proj in two, which the model's own files hold as one",
+    ("mixed", "transformers", "gptq"): "it does not look at `dynamic`; compressed-tensors is the format for it",
     ("falcon", "transformers", "gptq"): "optimum replaces linears by their exact class, and falcon has one of its own",
     ("falcon", "transformers", "awq"): "it puts an activation with scales of its own behind dense_h_to_4h",
 }
+
+
+# Linears that differ: a family of its own in the table, of llama's model.
+MIXED = "mixed"
+RECIPE = """
+[[rule]]
+match = '.*layers.0.self_attn.[qkv]_proj'
+bits = 8
+
+[[rule]]
+match = '.*layers.0.self_attn.o_proj'
+skip = true
+
+[[rule]]
+match = '.*layers.1.mlp.(gate|up)_proj'
+bits = 2
+group_size = 16
+
+[[rule]]
+match = '.*down_proj'
+group_size = 16
+"""
 
 
 class Skip(Exception):
@@ -118,7 +141,8 @@ def with_transformers(directory: Path, format: str):
             return transformers.AutoModelForCausalLM.from_pretrained(
                 directory, dtype=torch.float16, device_map="cpu", quantization_config=config
             ).eval()
-    if format == "compressed-tensors":
+    groups = json.loads((directory / "config.json").read_text()).get("quantization_config", {}).get("config_groups", {})
+    if len(groups) == 1:  # with several it would take the first for all
         return reference.load(directory, quantization_config=transformers.CompressedTensorsConfig(dequantize=True))
     return reference.load(directory)
 
@@ -157,10 +181,10 @@ def compare(model, plain, windows) -> str:
 
 
 def check_loader(args, loader: str, case, plain, windows) -> str:
-    model, directory, format = case
+    family, model, directory, format = case
     if loader in ("vLLM", "SGLang"):
         raise Skip(f"needs a GPU; its rules: {rules_of(args, model, format, loader)}")
-    limit = LIMITS.get((model.name, loader, format.removesuffix("_v2")))
+    limit = LIMITS.get((family, loader, format.removesuffix("_v2")))
     if limit:
         raise Refused(limit)
     load = with_transformers if loader == "transformers" else with_gptqmodel
@@ -180,13 +204,16 @@ def written_by_hesse(args, table: Table, folder: Path) -> None:
         if family == "given":
             model = Path(args.model)
         else:
-            small_models.make(model, family)
+            small_models.make(model, "llama" if family == MIXED else family)
+        recipe = folder / "recipe.toml"
+        recipe.write_text(RECIPE)
         windows = reference.token_windows(model, args.text, WINDOW, WINDOWS)
         for format in args.format:
             out = folder / f"{family}-{format}"
             symmetric = "--sym" if format != "gptq_v2" else "--asym"
             try:
                 words = ("--format", format, "--group-size", GROUP, "--method", "rtn", "--no-check", symmetric)
+                words += ("--recipe", recipe) if family == MIXED else ()
                 tool(args, "quantize", model, "-o", out, *words)
                 tool(args, "verify", out)
             except (RuntimeError, Refused) as why:
@@ -196,7 +223,7 @@ def written_by_hesse(args, table: Table, folder: Path) -> None:
             nll = reference.mean_nll(plain, windows)
             table.run((family, format, "hesse"), lambda: near(hesse_nll(args, out), nll))
             for loader in LOADERS:
-                case = (model, out, format)
+                case = (family, model, out, format)
                 table.run((family, format, loader), lambda: check_loader(args, loader, case, plain, windows))
             shutil.rmtree(out)
 
@@ -271,7 +298,7 @@ def main() -> None:
     parser.add_argument("--tool", required=True)
     parser.add_argument("--peers", default="none", help="directory of tools/quality/peers_env.sh")
     parser.add_argument("--model", help="a real model, as one more family")
-    parser.add_argument("--family", nargs="*", default=list(small_models.FAMILIES))
+    parser.add_argument("--family", nargs="*", default=[*small_models.FAMILIES, MIXED])
     parser.add_argument("--only", choices=("written", "made"), help="one of the two directions")
     parser.add_argument("--format", nargs="*", default=list(FORMATS), choices=FORMATS)
     args = parser.parse_args()

@@ -1,6 +1,7 @@
 """Reads a packed checkpoint in the formats awq and compressed-tensors, as dequantize.py reads gptq: by the description of
 the files alone. Strict: what does not fit is a ValueError."""
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,18 @@ def awq_linear(name: str, parts: dict, config: dict) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(weight.T)).float()
 
 
+def scheme_of(name: str, groups: dict) -> dict:
+    """The "weights" of the one group with a target for this module: "re:" and a pattern, or the class of all linears."""
+    def hits(target: str) -> bool:
+        return target == "Linear" or (target.startswith("re:") and re.match(target[3:], name) is not None)
+
+    found = [group["weights"] for group in groups.values() if any(map(hits, group["targets"]))]
+    expect(len(found) == 1, name, f"is in {len(found)} groups of the configuration")
+    return found[0]
+
+
 def compressed_linear(name: str, parts: dict, config: dict) -> torch.Tensor:
-    (group_config,) = config["config_groups"].values()
-    args = group_config["weights"]
+    args = scheme_of(name, config["config_groups"])
     bits = args["num_bits"]
     out, inputs = parts["weight_shape"].tolist()
     packed = parts["weight_packed"].numpy()

@@ -115,6 +115,20 @@ TEST(Loaders, BitsAndSymmetry) {
   EXPECT_EQ(ask({"llama-2-7b", "GPTQModel", "torch", 1, asymmetric}).verdict, Verdict::kYes);
 }
 
+TEST(Loaders, LinearsThatDiffer) {
+  const auto mixed = [](const std::string& engine, const std::string& kernel, const LinearSpec& other,
+                        std::string_view format) {
+    return ask({"llama-2-7b", engine, kernel, 1, {.spec = {}, .others = {other}, .format = format}});
+  };
+  const LinearSpec more{.bits = 8, .group_size = 32}, less{.bits = 3};
+  EXPECT_EQ(mixed("vLLM", "Marlin", more, "gptq").verdict, Verdict::kYes);
+  EXPECT_THAT(mixed("vLLM", "Marlin", less, "gptq").why, HasSubstr("3 bits; it has 4, 8"));
+  EXPECT_EQ(mixed("GPTQModel", "torch", less, "gptq").verdict, Verdict::kYes);
+  EXPECT_THAT(mixed("transformers", "GPTQModel torch", more, "gptq").why, HasSubstr("linears that differ"));
+  EXPECT_THAT(mixed("ExLlamaV2", "gptq", more, "gptq").why, HasSubstr("linears that differ"));
+  EXPECT_EQ(mixed("transformers", "compressed-tensors", less, "compressed-tensors").verdict, Verdict::kYes);
+}
+
 TEST(Loaders, GroupSizesThatKernelsDoNotHave) {
   const auto verdict = [](const std::string& engine, const std::string& kernel, int64_t size) {
     return ask({"llama-2-7b", engine, kernel, 1, {.spec = {.group_size = size}}}).verdict;

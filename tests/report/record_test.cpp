@@ -107,6 +107,12 @@ const char* const kGolden = R"({
     "sym": true,
     "format": "auto",
     "pad_intermediate": 0,
+    "recipe": "",
+    "bits_target": 0.0,
+    "bits_choices": "2,3,4,8",
+    "protect": 0,
+    "measurement": "",
+    "print_recipe": false,
     "method": "gptq",
     "samples": 128,
     "length": 512,
@@ -188,6 +194,7 @@ const char* const kGolden = R"({
     },
     "mean_relative_error": 0.004,
     "bits_per_weight": 4.15625,
+    "predicted_damage": [],
     "output_bytes": 2000
   },
   "cost": {

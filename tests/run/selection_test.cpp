@@ -167,9 +167,12 @@ TEST_F(Selection, RefusesAResultThatDoesNotFit) {
   EXPECT_THAT(refusal([](auto&) {}), HasSubstr("no result to change: no hesse-run.json"));
   run(options(""));
   const auto before = result_of(folder_ / "out");
-  EXPECT_THAT(refusal([](auto& o) { o.bits = 8; }),
-              HasSubstr("has 4 bits, group size 16, symmetric, this run writes 8 bits, group size 16, symmetric"));
-  EXPECT_THAT(refusal([](auto& o) { o.group_size = 8; }), HasSubstr("this run writes 4 bits, group size 8"));
+  EXPECT_THAT(
+      refusal([](auto& o) {
+        o.bits = 8;
+        o.redo = {"*.k_proj"};
+      }),
+      HasSubstr("q_proj' would have 4 bits, group size 16, symmetric, 'model.layers.0.self_attn.k_proj' 8 bits"));
   EXPECT_THAT(refusal([](auto& o) { o.symmetric = false; }), HasSubstr("in format gptq, this run writes gptq_v2"));
   EXPECT_THAT(refusal([](auto& o) { o.redo = {"nothing"}; }), HasSubstr("no linear is called 'nothing'"));
   EXPECT_THAT(refusal([](auto& o) { o.layers = "2"; }), HasSubstr("the model has the layers 0 to 1, not 2"));

@@ -124,6 +124,7 @@ def run_hesse(one: Contestant, tool: gauge.Tool, work: Path, args):
     common = ["--threads", args.threads, "--json", "--quiet"]
     if one.kind == "hesse-eval":
         command = [tool.path, "eval", args.model, "--text", args.text, "--window", args.length, "--windows", args.windows]
+        command += ["--bos", "never"]
     else:
         command = [tool.path, "quantize", args.model, "-o", work / "out", "--calib", *args.calib, "--preset", one.preset]
         command += ["--bits", args.bits, "--group-size", args.group_size, "--samples", args.samples, "--length", args.length]

@@ -33,8 +33,14 @@ std::vector<LinearSetting> resolve_recipe(const QuantizeOptions& options, Listen
 CheckResult check(const CheckOptions& options, Listener& listener);
 
 // Perplexity in float32: exp of the mean negative log-likelihood of every token given those before it in its window.
-// With options.against also the mean Kullback-Leibler divergence from that model and the top-1 agreement with it.
+// With options.against also the Kullback-Leibler divergence from that model and the top-1 agreement with it.
 EvalResult evaluate(const EvalOptions& options, Listener& listener);
+
+// Multiple choice: the files of options.task by every model, in place of options.text.
+TasksResult evaluate_tasks(const EvalOptions& options, Listener& listener);
+
+// What several models write behind the same prompts, and where they part from the first.
+CompareResult compare(const CompareOptions& options, Listener& listener);
 
 // Text after options.prompt; pieces arrive at listener.on_text as they are made.
 GenerateResult generate(const GenerateOptions& options, Listener& listener);
@@ -66,6 +72,8 @@ BenchResult bench(const BenchOptions& options, Listener& listener);
 std::string to_json(const RunRecord& record);
 std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
+std::string to_json(const TasksResult& result);
+std::string to_json(const CompareResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
 std::string to_json(const ConvertResult& result);

@@ -152,13 +152,19 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 }
 
 struct EvalOptions {
-  std::string model;              // full-precision or quantized directory
-  std::string as = {};            // family of a model whose model_type is unknown
-  std::vector<std::string> text;  // UTF-8 text files, joined
-  std::string against;            // reference model, usually the original; empty: none
+  std::string model;                // full-precision or quantized directory
+  std::vector<std::string> others;  // more of them, on the same windows; `model` is then the reference of the ratios
+  std::string as = {};              // family of a model whose model_type is unknown
+  std::vector<std::string> text;    // UTF-8 text files, joined
+  std::string against;            // reference: a model, usually the original, or a file of save_reference; empty: none
+  std::string save_reference;     // file to make: what `model` says on these windows; empty: none
+  bool attribute = false;         // how much of the KL divergence from `against` each block of `model` causes
+  std::vector<std::string> task;  // JSONL files of questions with choices, in place of text: evaluate_tasks()
+  int64_t items = 0;              // questions from the beginning of each task; 0: all
   int64_t window = 512;           // tokens; windows do not overlap
-  int64_t windows = 0;            // how many from the beginning; 0: all
-  std::string bos = "never";      // put BOS before each window (it is not predicted): "auto" or "always"
+  int64_t windows = 0;            // how many from the beginning; 0: all, with attribute 4
+  bool like_gptq = false;         // the protocol of the GPTQ papers: windows of 2048 over the whole text, no BOS
+  std::string bos = "auto";       // BOS before each window (it is not predicted): as the tokenizer; "always", "never"
   std::string compute = "auto";   // inputs of matrix products: "f32", "bf16"; "auto": f32
   int threads = 0;
 
@@ -172,9 +178,14 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
 {
   visit("as", o.as, "family of a model_type that is not known");
   visit("text", o.text, "text to predict, UTF-8; several files are joined");
-  visit("against", o.against, "reference model: also print KL divergence and top-1 agreement");
+  visit("against", o.against, "reference: a model, or a file of --save-reference; also print KL and agreement");
+  visit("save-reference", o.save_reference, "file to make: what MODEL says on this text, for --against");
+  visit("attribute", o.attribute, "rank the blocks by the KL they cause: each in turn as in --against; 4 windows");
+  visit("task", o.task, "JSONL of question, choices and answer, in place of --text: accuracy by likelihood");
+  visit("items", o.items, "questions from the beginning of each task; 0: all");
   visit("window", o.window, "tokens a window; windows do not overlap");
   visit("windows", o.windows, "how many windows from the beginning; 0: all");
+  visit("like-gptq", o.like_gptq, "as the GPTQ papers: windows of 2048 over the whole text, no BOS");
   visit("bos", o.bos, "put BOS before every window: never, always, or auto (as the tokenizer has it)");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (f32, the more exact)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
@@ -209,6 +220,44 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("temperature", o.temperature, "0: always the most likely token");
   visit("top-p", o.top_p, "draw from the most likely tokens that together have this probability");
   visit("seed", o.seed, "seed of the draw");
+  visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
+  visit("threads", o.threads, "processors to use; 0: all this process may use");
+}
+
+struct CompareOptions {
+  std::string model;                // full-precision or quantized directory; the others are marked against it
+  std::vector<std::string> others;  // one at least
+  std::string as = {};              // family of a model whose model_type is unknown
+  std::string prompts;              // file: a prompt a line, or JSONL with "prompt"
+  bool chat = false;                // a prompt is a message of the user, put into each model's chat template
+  std::string system;               // with chat: the system message in front of it; empty: none
+  int64_t max_tokens = 64;          // new tokens at most
+  double temperature = 0;           // 0: always the most likely token
+  double top_p = 0.95;              // draw from the most likely tokens that together have this probability
+  uint64_t seed = 0;                // of the draws, the same for every model; of the order under blind
+  std::string html;                 // page to make; empty: none
+  bool blind = false;               // for the tool: hide which is which and ask for votes
+  std::string compute = "auto";     // inputs of matrix products: "f32", "bf16", or bf16 where it is native
+  int threads = 0;
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires requires {
+  o.prompts;
+}
+{
+  visit("as", o.as, "family of a model_type that is not known");
+  visit("prompts", o.prompts, "file with a prompt a line, or JSONL with \"prompt\"");
+  visit("chat", o.chat, "a prompt is a message of the user: put it into each model's chat template");
+  visit("system", o.system, "with --chat: the system message in front of it");
+  visit("max-tokens", o.max_tokens, "new tokens at most");
+  visit("temperature", o.temperature, "0: always the most likely token");
+  visit("top-p", o.top_p, "draw from the most likely tokens that together have this probability");
+  visit("seed", o.seed, "seed of the draws, the same for every model, and of the order under --blind");
+  visit("html", o.html, "page to make: the answers side by side, one file");
+  visit("blind", o.blind, "hide which answer is whose, ask for a vote each time, and count them");
   visit("compute", o.compute, "inputs of matrix products: f32, bf16, or auto (bf16 where model and processor have it)");
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }

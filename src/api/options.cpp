@@ -63,6 +63,29 @@ void check_compute(Problems& problems, const std::string& compute) {
   problems.unless(one_of(compute, {"auto", "f32", "bf16"}), "compute is '{}'; must be auto, f32 or bf16", compute);
 }
 
+// Of generate and compare alike.
+template <class Options>
+void check_generation(Problems& problems, const Options& o) {
+  problems.unless(o.chat || o.system.empty(), "system is given without chat; add --chat");
+  problems.unless(o.max_tokens >= 1, "max-tokens is {}; must be at least 1", o.max_tokens);
+  problems.unless(std::isfinite(o.temperature) && o.temperature >= 0,
+                  "temperature is {}; must be 0 (most likely token) or above", o.temperature);
+  problems.unless(o.top_p > 0 && o.top_p <= 1, "top-p is {}; must be above 0 and at most 1", o.top_p);
+  check_compute(problems, o.compute);
+  check_threads(problems, o.threads);
+}
+
+// What is only for one model on a text.
+void check_reference_use(Problems& problems, const EvalOptions& o) {
+  problems.unless(!o.attribute || !o.against.empty(), "attribute needs the original model; add --against");
+  problems.unless(!o.attribute || o.others.empty(), "attribute is for one model; {} are given", o.others.size() + 1);
+  problems.unless(o.save_reference.empty() || (o.others.empty() && o.against.empty()),
+                  "save-reference is for one model alone; leave the others and --against out");
+  const bool any = o.attribute || !o.against.empty() || !o.save_reference.empty() || o.like_gptq;
+  problems.unless(o.task.empty() || !any,
+                  "task goes without --against, --save-reference, --attribute and --like-gptq; name several models");
+}
+
 void check_paths(Problems& problems, const QuantizeOptions& o) {
   problems.unless(!o.output.empty() || o.trial, "output is missing; name a directory to make");
   problems.unless(o.model.empty() || o.output.empty() || spelled_out(o.model) != spelled_out(o.output),
@@ -224,26 +247,37 @@ std::vector<std::string> CheckOptions::problems() const {
 std::vector<std::string> EvalOptions::problems() const {
   Problems problems;
   check_model(problems, model);
-  problems.unless(!text.empty(), "text is missing; name a UTF-8 text file");
+  problems.unless(!any_empty(others), "model has an empty name");
+  problems.unless(!text.empty() || !task.empty(), "text is missing; name a UTF-8 text file");
+  problems.unless(text.empty() || task.empty(), "text and task are two evaluations; give one");
   problems.unless(!any_empty(text), "text has an empty file name");
+  problems.unless(!any_empty(task), "task has an empty file name");
+  check_reference_use(problems, *this);
+  problems.unless(items >= 0, "items is {}; must be positive, or 0 for all", items);
   problems.unless(window >= 2, "window is {}; must be at least 2 tokens", window);
   problems.unless(windows >= 0, "windows is {}; must be positive, or 0 for all", windows);
   problems.unless(one_of(bos, {"auto", "always", "never"}), "bos is '{}'; must be auto, always or never", bos);
+  problems.unless(!like_gptq || (window == EvalOptions().window && bos != "always"),
+                  "like-gptq sets --window and --bos itself; leave them out");
   check_compute(problems, compute);
   check_threads(problems, threads);
+  return problems.take();
+}
+
+std::vector<std::string> CompareOptions::problems() const {
+  Problems problems;
+  check_model(problems, model);
+  problems.unless(model.empty() || !others.empty(), "model: one is given; name two or more to compare");
+  problems.unless(!any_empty(others), "model has an empty name");
+  problems.unless(!prompts.empty(), "prompts is missing; name a file with a prompt a line");
+  check_generation(problems, *this);
   return problems.take();
 }
 
 std::vector<std::string> GenerateOptions::problems() const {
   Problems problems;
   check_model(problems, model);
-  problems.unless(chat || system.empty(), "system is given without chat; add --chat");
-  problems.unless(max_tokens >= 1, "max-tokens is {}; must be at least 1", max_tokens);
-  problems.unless(std::isfinite(temperature) && temperature >= 0,
-                  "temperature is {}; must be 0 (most likely token) or above", temperature);
-  problems.unless(top_p > 0 && top_p <= 1, "top-p is {}; must be above 0 and at most 1", top_p);
-  check_compute(problems, compute);
-  check_threads(problems, threads);
+  check_generation(problems, *this);
   return problems.take();
 }
 

@@ -18,6 +18,7 @@ int run_quantize(const Arguments& arguments);
 int print_recipe(const QuantizeOptions& options, const Manner& manner);  // of check and quantize
 int run_eval(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
+int run_compare(const Arguments& arguments);
 int run_convert(const Arguments& arguments);
 int run_verify(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
@@ -58,7 +59,11 @@ bool parse_command(const Manual& manual, const Arguments& arguments, Options& op
   Flags flags(manual);
   // `bench` does without a model, and of `data` it is not the object; with one, it is a flag like others.
   constexpr bool flag = std::is_same_v<Options, BenchOptions> || std::is_same_v<Options, DataOptions>;
-  if constexpr (!flag) flags.add_model(model_of(options));
+  if constexpr (requires { options.others; }) {
+    flags.add_models(options.model, options.others);
+  } else if constexpr (!flag) {
+    flags.add_model(model_of(options));
+  }
   if constexpr (requires { visit_options(options, AnyVisitor{}); }) flags.add_options(options);
   flags.add_manner(manner);
   if (!flags.parse(arguments)) {

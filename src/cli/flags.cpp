@@ -22,6 +22,7 @@ std::string value_name(std::string_view name) {
   if (name == "output" || name == "against" || name == "model") return "DIR";
   if (name == "prompt" || name == "system" || name == "text") return "TEXT";
   if (name == "decode") return "IDS";
+  if (name == "save-reference" || name == "prompts" || name == "html") return "FILE";
   return "WORD";
 }
 
@@ -133,6 +134,11 @@ void Flags::add_model(std::string& field) {
       ->required();
 }
 
+void Flags::add_models(std::string& first, std::vector<std::string>& others) {
+  add_model(first);
+  others_ = &others;
+}
+
 void Flags::add_manner(Manner& manner) {
   auto* quiet = app_->add_flag("--quiet", manner.quiet);
   app_->add_flag("--verbose", manner.verbose)->excludes(quiet);
@@ -219,6 +225,14 @@ void Flags::refuse_extras(const std::vector<std::string>& extras) const {
   if (!problems.empty()) throw UsageError(manual_.command, std::move(problems));
 }
 
+// What stands behind the first model; with an unknown flag among it, some may be values of that.
+void Flags::take_models(std::vector<std::string>& extras) const {
+  const auto flag = [](const std::string& extra) { return extra.starts_with('-'); };
+  if (std::any_of(extras.begin(), extras.end(), flag)) return;
+  *others_ = std::move(extras);
+  extras.clear();
+}
+
 bool Flags::parse(const std::vector<std::string>& arguments) {
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants it
   try {
@@ -233,7 +247,9 @@ bool Flags::parse(const std::vector<std::string>& arguments) {
   } catch (const CLI::ParseError& error) {
     throw UsageError(manual_.command, {error.what()});
   }
-  refuse_extras(app_->remaining());
+  std::vector<std::string> extras = app_->remaining();
+  if (others_ != nullptr) take_models(extras);
+  refuse_extras(extras);
   return true;
 }
 

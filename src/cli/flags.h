@@ -58,6 +58,7 @@ class Flags {
 
   // Each keeps a reference to the field, whose value is the default, until parse() has returned.
   void add_model(std::string& field);
+  void add_models(std::string& first, std::vector<std::string>& others);
   void add_manner(Manner& manner);
   template <class Options>
   void add_options(Options& options) {
@@ -86,6 +87,7 @@ class Flags {
   template <class Number>
   void add_number(std::string_view name, Number& field, std::string_view help);
   bool single(const std::string& name, const std::vector<std::string>& values);
+  void take_models(std::vector<std::string>& extras) const;
   void refuse_extras(const std::vector<std::string>& extras) const;
   void show(std::string_view name, std::string_view value_name, std::string_view help, std::string_view standard);
 
@@ -94,7 +96,8 @@ class Flags {
   std::vector<Row> rows_;
   std::vector<std::string> names_;  // "--bits"
   std::vector<std::string> problems_;
-  std::string greedy_;  // the flag that has taken several values, MODEL perhaps among them
+  std::vector<std::string>* others_ = nullptr;  // models behind the first; none: there may be one only
+  std::string greedy_;                          // the flag that has taken several values, MODEL perhaps among them
 };
 
 }  // namespace hesse

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <span>
 
+#include "base/sha256.h"
+#include "base/threads.h"
 #include "data/special_tokens.h"
 #include "hesse/error.h"
 #include "io/file.h"
@@ -23,6 +27,20 @@ Windows cut(const std::vector<int32_t>& tokens, int64_t count, int64_t text_leng
     std::copy_n(tokens.begin() + i * text_length, text_length, row);
   }
   return windows;
+}
+
+// Bytes of the text behind the first token of each window, or of all of it behind a BOS token. A character that is cut
+// at an edge counts as the three bytes that stand for it.
+int64_t predicted_bytes(const Windows& windows, const Tokenizer& tokenizer) {
+  std::vector<int64_t> bytes(static_cast<size_t>(windows.count()), 0);
+  parallel_for(windows.count(), [&](int64_t row) {
+    const auto decoded = [&](int64_t tokens) {
+      const std::span<const int32_t> ids(windows.ids.row(row) + windows.bos, static_cast<size_t>(tokens));
+      return static_cast<int64_t>(tokenizer.decode(ids, false).size());
+    };
+    bytes[static_cast<size_t>(row)] = decoded(windows.length() - windows.bos) - (windows.bos != 0 ? 0 : decoded(1));
+  });
+  return std::accumulate(bytes.begin(), bytes.end(), int64_t{0});
 }
 
 }  // namespace
@@ -61,6 +79,8 @@ Windows evaluation_windows(const std::vector<std::filesystem::path>& files,
     windows.notes.push_back(fmt::format("the text gives {} windows of {} tokens, not the {} asked for", count,
                                         options.length, options.count));
   }
+  windows.predicted_bytes = predicted_bytes(windows, tokenizer);
+  windows.text_sha256 = sha256_hex(text);
   return windows;
 }
 

@@ -20,6 +20,8 @@ struct Windows {
   std::vector<TextFacts> files = {};      // the sources that they were cut from
   std::vector<std::string> skipped = {};  // documents that could not be used, and why
   std::vector<std::string> parts = {};    // sources that were not read whole
+  int64_t predicted_bytes = 0;            // of an evaluation: of the text that the predicted tokens stand for
+  std::string text_sha256 = {};           // of an evaluation: of the whole text
 
   int64_t count() const { return ids.rows(); }
   int64_t length() const { return ids.cols(); }

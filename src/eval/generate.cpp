@@ -33,7 +33,17 @@ int32_t sample_token(std::span<const float> logits, const SamplingOptions& optio
   return order[count - 1];
 }
 
-Decoder::Decoder(const Model& model, int64_t capacity) : model_(model), head_(model.head()) {
+int64_t bytes_of_blocks(const Model& model) {
+  int64_t bytes = 0;
+  for (const StageShape& stage : model_stages(model.config())) {
+    if (stage.expert != kNoExpert) continue;
+    for (const LinearShape& linear : stage.linears) bytes += linear.out * linear.in;
+  }
+  return bytes * (model.compute() == ComputeType::kBF16 ? 2 : 4);
+}
+
+Decoder::Decoder(const Model& model, int64_t capacity, Blocks blocks)
+    : model_(model), head_(model.head()), keep_(blocks) {
   const ModelConfig& config = model.config();
   const int64_t width = config.kv_heads * config.head_dim;
   for (int64_t layer = 0; layer < config.layers; ++layer) {
@@ -45,11 +55,21 @@ std::vector<float> Decoder::next_logits(std::span<const int32_t> ids) {
   Matrix<float> h = model_.embed(ids, {.first = caches_.front().length});
   const int64_t length = static_cast<int64_t>(ids.size());
   for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
-    model_.block(layer, ReadExperts::kWhenNeeded)
-        .forward({.sequences = 1, .length = length, .cache = &caches_[static_cast<size_t>(layer)]}, h.view());
+    const size_t i = static_cast<size_t>(layer);
+    const Batch batch{.sequences = 1, .length = length, .cache = &caches_[i]};
+    if (keep_ == Blocks::kReadEachTime) {
+      model_.block(layer, ReadExperts::kWhenNeeded).forward(batch, h.view());
+      continue;
+    }
+    if (i == kept_.size()) kept_.push_back(std::make_unique<Block>(model_.block(layer, ReadExperts::kWhenNeeded)));
+    kept_[i]->forward(batch, h.view());
   }
   const Matrix<float> logits = head_.logits(h.view().row_range(length - 1, 1));
   return {logits.data(), logits.data() + logits.size()};
+}
+
+void Decoder::forget() {
+  for (KvCache& cache : caches_) cache.length = 0;
 }
 
 }  // namespace hesse

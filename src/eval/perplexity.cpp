@@ -2,152 +2,101 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <vector>
-
-#include "base/checked.h"
-#include "base/threads.h"
+#include "eval/statistics.h"
 #include "hesse/error.h"
 #include "kernels/kernels.h"
 
 namespace hesse {
 namespace {
 
-constexpr int64_t kLogitBytes = int64_t{64} << 20;  // of one piece of the head's output
-
-using Ids = MatrixView<const int32_t>;  // [windows, length]
-
-// Windows that are carried through the layers together.
-int64_t group_size(const Model& model, const Windows& windows) {
-  return std::clamp<int64_t>(kActivationBytes / (4 * model.config().hidden * windows.length()), 1, windows.count());
+Predictions room_for(const Windows& windows, bool reference) {
+  Predictions p{.windows = windows.count(), .per_window = windows.length() - 1};
+  const size_t count = static_cast<size_t>(p.count());
+  p.loss.assign(count, 0);
+  if (!reference) return p;
+  for (std::vector<double>* values : {&p.reference_loss, &p.kl, &p.same_top}) values->assign(count, 0);
+  return p;
 }
 
-// The residual stream behind the last layer, [windows * length, hidden].
-Matrix<float> run_layers(const Model& model, Ids ids, const EvalProgress& progress) {
-  const int64_t layers = model.config().layers;
-  const int64_t together = std::max<int64_t>(1, kBatchRows / ids.cols);
-  Matrix<float> h = model.embed({ids.data, static_cast<size_t>(ids.rows * ids.cols)}, {.length = ids.cols});
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    progress(static_cast<double>(layer) / static_cast<double>(layers + 1));
-    const Block block = model.block(layer);
-    model.prefetch(layer + 1);
-    for (int64_t first = 0; first < ids.rows; first += together) {
-      const Batch batch{.sequences = std::min(together, ids.rows - first), .length = ids.cols};
-      block.forward(batch, h.view().row_range(first * ids.cols, batch.rows()));
-    }
-  }
-  return h;
-}
-
-// Calls body(row, target) in parallel for every row of [first, first + rows) that predicts a token; the last token of a
-// window predicts nothing.
-template <class Body>
-void for_each_prediction(Ids ids, int64_t first, int64_t rows, Body body) {
-  parallel_for(rows, [&](int64_t r) {
-    const int64_t row = first + r;
-    if (row % ids.cols != ids.cols - 1) body(r, ids(row / ids.cols, row % ids.cols + 1));
-  });
-}
-
-// Cuts the rows of a residual stream into pieces whose logits fit kLogitBytes.
-template <class Body>
-void for_each_piece(int64_t rows, int64_t vocab, Body body) {
-  const int64_t piece = std::clamp<int64_t>(kLogitBytes / (4 * vocab), 1, kBatchRows);
-  for (int64_t first = 0; first < rows; first += piece) body(first, std::min(piece, rows - first));
-}
-
-double loss_of(const Matrix<float>& logits, int64_t row, int32_t target) {
-  return log_sum_exp(logits.row(row), logits.cols()) - static_cast<double>(logits(row, target));
-}
-
-int64_t top_of(const Matrix<float>& logits, int64_t row) {
-  return std::max_element(logits.row(row), logits.row(row) + logits.cols()) - logits.row(row);
-}
-
-void add_losses(const Model::Head& head, Ids ids, const Matrix<float>& h, int64_t vocab, Likelihood& sum) {
-  for_each_piece(h.rows(), vocab, [&](int64_t first, int64_t rows) {
-    const Matrix<float> logits = head.logits(h.view().row_range(first, rows));
-    std::vector<double> losses(static_cast<size_t>(rows), 0.0);
-    for_each_prediction(ids, first, rows, [&](int64_t r, int32_t target) {
-      losses[static_cast<size_t>(r)] = loss_of(logits, r, target);
-    });
-    for (const double loss : losses) sum.nll += loss;
-  });
-  sum.predictions += ids.rows * (ids.cols - 1);
-}
-
-// What one prediction adds to a Comparison.
-struct Term {
-  double model = 0, reference = 0, kl = 0;
-  bool same_top = false;
+// A model on one group of windows.
+struct Group {
+  WindowIds ids;
+  int64_t first_window = 0;
+  const Matrix<float>& h;  // its residual stream behind the last layer
 };
 
-void add_terms(const Model::Head& head, const Matrix<float>& h, const Model::Head& reference_head,
-               const Matrix<float>& reference_h, Ids ids, int64_t vocab, Comparison& sum) {
-  for_each_piece(h.rows(), vocab, [&](int64_t first, int64_t rows) {
-    const Matrix<float> logits = head.logits(h.view().row_range(first, rows));
-    const Matrix<float> expected = reference_head.logits(reference_h.view().row_range(first, rows));
-    std::vector<Term> terms(static_cast<size_t>(rows));
-    for_each_prediction(ids, first, rows, [&](int64_t r, int32_t target) {
-      terms[static_cast<size_t>(r)] = {loss_of(logits, r, target), loss_of(expected, r, target),
-                                       kl_divergence(expected.row(r), logits.row(r), vocab),
-                                       top_of(logits, r) == top_of(expected, r)};
+void add_group(const Model::Head& head, const Group& group, const PredictWith& with, Predictions& out) {
+  const size_t before = static_cast<size_t>(group.first_window * out.per_window);
+  const int64_t vocab = head.linear().weight.rows();
+  for_each_piece(group.h.rows(), vocab, [&](int64_t first, int64_t rows) {
+    const ComputeMatrix x = head.input(group.h.view().row_range(first, rows));
+    if (with.keep) with.keep(x.view());
+    const Matrix<float> logits = head.logits_of_input(x.view());
+    const Matrix<float> expected = with.reference != nullptr ? with.reference->logits(first, rows) : Matrix<float>();
+    for_each_prediction(group.ids, first, rows, [&](int64_t r, int32_t target, int64_t index) {
+      const size_t i = before + static_cast<size_t>(index);
+      out.loss[i] = loss_of(logits, r, target);
+      if (with.reference == nullptr) return;
+      out.reference_loss[i] = loss_of(expected, r, target);
+      out.kl[i] = kl_divergence(expected.row(r), logits.row(r), vocab);
+      out.same_top[i] = top_of(logits, r) == top_of(expected, r) ? 1 : 0;
     });
-    for (const Term& term : terms) {
-      sum.model.nll += term.model;
-      sum.reference.nll += term.reference;
-      sum.kl += term.kl;
-      sum.same_top += term.same_top ? 1 : 0;
-    }
   });
-  sum.model.predictions += ids.rows * (ids.cols - 1);
-  sum.reference.predictions = sum.model.predictions;
-}
-
-// Calls body(ids, progress of this group) for one group of windows after the other.
-template <class Body>
-void for_each_group(const Model& model, const Windows& windows, const EvalProgress& progress, Body body) {
-  const int64_t group = group_size(model, windows);
-  const int64_t groups = ceil_div(windows.count(), group);
-  for (int64_t g = 0; g < groups; ++g) {
-    const auto part = [&, g](double share) {
-      progress((static_cast<double>(g) + share) / static_cast<double>(groups));
-    };
-    body(windows.ids.view().row_range(g * group, std::min(group, windows.count() - g * group)), part);
-  }
-  progress(1.0);
 }
 
 }  // namespace
 
-Likelihood likelihood(const Model& model, const Windows& windows, const EvalProgress& progress) {
-  const Model::Head head = model.head();
-  Likelihood sum;
-  for_each_group(model, windows, progress, [&](Ids ids, const EvalProgress& part) {
-    const Matrix<float> h = run_layers(model, ids, part);
-    add_losses(head, ids, h, model.config().vocab, sum);
-  });
-  return sum;
+std::vector<double> window_means(const Predictions& predictions, const std::vector<double>& values) {
+  std::vector<double> means;
+  const size_t length = static_cast<size_t>(predictions.per_window);
+  for (size_t first = 0; first < values.size(); first += length) {
+    means.push_back(mean_of(std::span(values).subspan(first, length)));
+  }
+  return means;
 }
 
-Comparison compare_models(const Model& model, const Model& reference, const Windows& windows,
-                          const EvalProgress& progress) {
-  const int64_t vocab = model.config().vocab;
-  if (reference.config().vocab != vocab) {
-    throw Error(ErrorKind::kBadInput,
-                fmt::format("[against] the model has {} token ids, the reference {}; they cannot be "
-                            "compared",
-                            vocab, reference.config().vocab));
+void ModelReference::begin(WindowIds ids, int64_t, const EvalProgress& progress) {
+  if (!head_) head_.emplace(model_.head());
+  h_ = Matrix<float>();
+  h_ = run_layers(model_, ids, progress);
+}
+
+Matrix<float> ModelReference::logits(int64_t first, int64_t rows) const {
+  return head_->logits(h_.view().row_range(first, rows));
+}
+
+void require_same_vocabulary(int64_t vocab, int64_t reference) {
+  if (vocab == reference) return;
+  throw Error(
+      ErrorKind::kBadInput,
+      fmt::format("[against] the model has {} token ids, the reference {}; they cannot be compared", vocab, reference));
+}
+
+std::vector<Predictions> predict(std::span<const Model* const> models, const PredictWith& with, const Windows& windows,
+                                 const EvalProgress& progress) {
+  std::vector<Predictions> all;
+  std::vector<Model::Head> heads;
+  for (const Model* model : models) {
+    require_same_vocabulary(model->config().vocab,
+                            with.reference != nullptr ? with.reference->vocab() : models.front()->config().vocab);
+    heads.push_back(model->head());
+    all.push_back(room_for(windows, with.reference != nullptr));
   }
-  const Model::Head head = model.head();
-  const Model::Head reference_head = reference.head();
-  Comparison sum;
-  for_each_group(model, windows, progress, [&](Ids ids, const EvalProgress& part) {
-    const Matrix<float> h = run_layers(model, ids, [&](double share) { part(share / 2); });
-    const Matrix<float> expected = run_layers(reference, ids, [&](double share) { part(0.5 + share / 2); });
-    add_terms(head, h, reference_head, expected, ids, vocab, sum);
-  });
-  return sum;
+  const bool runs_reference = with.reference != nullptr && with.reference->computes();
+  const double passes = static_cast<double>(models.size() + (runs_reference ? 1 : 0));
+  for_each_group(*models.front(), windows, 2, progress,
+                 [&](WindowIds ids, int64_t first_window, const EvalProgress& part) {
+                   double done = 0;
+                   const auto pass = [&](double share) { part((done + share) / passes); };
+                   if (with.reference != nullptr) with.reference->begin(ids, first_window, pass);
+                   if (runs_reference) ++done;
+                   for (size_t i = 0; i < models.size(); ++i, ++done) {
+                     const Matrix<float> h = run_layers(*models[i], ids, pass);
+                     const PredictWith what{.reference = with.reference, .keep = i == 0 ? with.keep : HeadInputTaker()};
+                     add_group(heads[i], {ids, first_window, h}, what, all[i]);
+                   }
+                 });
+  return all;
 }
 
 }  // namespace hesse

@@ -130,16 +130,23 @@ Model::Head::Head(const ModelConfig& config, const WeightSource& source, Compute
   if (config.head_bias) head_.bias = source.vector(head_.name + ".bias", config.vocab);
 }
 
-Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
+ComputeMatrix Model::Head::input(MatrixView<const float> h) const {
   ComputeMatrix x(head_.weight.type(), h.rows, h.cols);
   norm_rows(norm_, h, x.view());
-  if (!project_out_.name.empty()) {
-    Matrix<float> narrow(h.rows, config_.embedding_width);
-    apply_linear(project_out_, std::as_const(x).view(), narrow.view());
-    x = to_compute_type(head_.weight.type(), std::move(narrow));
-  }
-  Matrix<float> logits(h.rows, config_.vocab);
-  apply_linear(head_, std::as_const(x).view(), logits.view());
+  if (project_out_.name.empty()) return x;
+  Matrix<float> narrow(h.rows, config_.embedding_width);
+  apply_linear(project_out_, std::as_const(x).view(), narrow.view());
+  return to_compute_type(head_.weight.type(), std::move(narrow));
+}
+
+Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
+  const ComputeMatrix x = input(h);
+  return logits_of_input(x.view());
+}
+
+Matrix<float> Model::Head::logits_of_input(ConstComputeView x) const {
+  Matrix<float> logits(x.rows, config_.vocab);
+  apply_linear(head_, x, logits.view());
   finish_logits(config_, logits.view());
   return logits;
 }

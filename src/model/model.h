@@ -39,6 +39,10 @@ class Model {
     Head(const ModelConfig& config, const WeightSource& source, ComputeType compute);
     // logits [rows, vocab] of the residual stream h [rows, hidden].
     Matrix<float> logits(MatrixView<const float> h) const;
+    // The same in two steps: what the linear of the head multiplies, of its compute type, and the logits of that.
+    ComputeMatrix input(MatrixView<const float> h) const;
+    Matrix<float> logits_of_input(ConstComputeView x) const;
+    const Linear& linear() const { return head_; }
 
    private:
     const ModelConfig& config_;

@@ -14,6 +14,8 @@ namespace hesse {
 std::string to_json(const RunRecord& record);  // "hesse-run/1"; without folders: paths keep their last part
 std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
+std::string to_json(const TasksResult& result);
+std::string to_json(const CompareResult& result);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const ModelInfo& info);
 std::string to_json(const ConvertResult& result);

@@ -73,20 +73,6 @@ std::string to_json(const std::vector<FamilyInfo>& families) {
   return Json(Json::Object{{"schema", "hesse-families/1"}, {"families", std::move(rows)}}).dump(2);
 }
 
-std::string to_json(const EvalResult& result) {
-  Json root = Json::Object{{"schema", "hesse-eval/1"},      {"perplexity", result.perplexity},
-                           {"mean_nll", result.mean_nll},   {"windows", result.windows},
-                           {"window", result.window},       {"predictions", result.predictions},
-                           {"seconds", result.seconds},     {"flops", result.flops},
-                           {"format", text(result.format)}, {"compute", text(result.compute)}};
-  if (result.against) {
-    root.set("against", Json::Object{{"perplexity", result.against->perplexity},
-                                     {"kl", result.against->kl},
-                                     {"top1_agreement", result.against->top1_agreement}});
-  }
-  return root.dump(2);
-}
-
 std::string to_json(const GenerateResult& result) {
   const Json root =
       Json::Object{{"schema", "hesse-generate/1"}, {"text", text(result.text)}, {"prompt_ids", list(result.prompt_ids)},

@@ -181,6 +181,44 @@ TEST(EvalOptions, EachFieldIsChecked) {
   expect_problem(usable, "compute", [](auto& o) { o.compute = "float32"; });
   expect_problem(usable, "bos", [](auto& o) { o.bos = "true"; });
   expect_problem(usable, "threads", [](auto& o) { o.threads = -2; });
+  expect_problem(usable, "model", [](auto& o) { o.others = {""}; });
+  expect_problem(usable, "text and task", [](auto& o) { o.task = {"t.jsonl"}; });
+  expect_problem(usable, "items", [](auto& o) { o.items = -1; });
+  expect_problem(usable, "attribute", [](auto& o) { o.attribute = true; });
+  expect_problem(usable, "attribute", [](auto& o) {
+    o.attribute = true;
+    o.against = "reference";
+    o.others = {"b"};
+  });
+  expect_problem(usable, "save-reference", [](auto& o) {
+    o.save_reference = "f";
+    o.others = {"b"};
+  });
+  expect_problem(usable, "like-gptq", [](auto& o) {
+    o.like_gptq = true;
+    o.window = 128;
+  });
+  expect_problem(usable, "task", [](auto& o) {
+    o.text.clear();
+    o.task = {"t.jsonl"};
+    o.against = "reference";
+  });
+}
+
+TEST(CompareOptions, EachFieldIsChecked) {
+  CompareOptions usable;
+  usable.model = "a";
+  usable.others = {"b"};
+  usable.prompts = "prompts.txt";
+  expect_problem(usable, "model", [](auto& o) { o.others.clear(); });
+  expect_problem(usable, "model", [](auto& o) { o.others = {""}; });
+  expect_problem(usable, "prompts", [](auto& o) { o.prompts.clear(); });
+  expect_problem(usable, "system", [](auto& o) { o.system = "Be brief."; });
+  expect_problem(usable, "max-tokens", [](auto& o) { o.max_tokens = 0; });
+  expect_problem(usable, "temperature", [](auto& o) { o.temperature = -1; });
+  expect_problem(usable, "top-p", [](auto& o) { o.top_p = 0; });
+  expect_problem(usable, "compute", [](auto& o) { o.compute = "f64"; });
+  expect_problem(usable, "threads", [](auto& o) { o.threads = -1; });
 }
 
 TEST(GenerateOptions, EachFieldIsChecked) {
@@ -278,7 +316,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
   };
   EXPECT_EQ(count(QuantizeOptions()), 48);
   EXPECT_EQ(count(CheckOptions()), 52);  // those of quantize and its own
-  EXPECT_EQ(count(EvalOptions()), 8);
+  EXPECT_EQ(count(EvalOptions()), 13);
+  EXPECT_EQ(count(CompareOptions()), 12);
   EXPECT_EQ(count(GenerateOptions()), 10);
   EXPECT_EQ(count(BenchOptions()), 7);
   EXPECT_EQ(count(DataOptions()), 9);

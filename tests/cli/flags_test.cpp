@@ -105,6 +105,18 @@ TEST(Flags, SpellingParsesBack) {
   EXPECT_EQ(spell("prompt", std::string("it's [a] b")), "--prompt 'it'\\''s [a] b'");
 }
 
+TEST(Flags, SeveralModelsStandBeforeTheFlags) {
+  EvalOptions options;
+  Flags flags({"test", "a test", "MODEL...", ""});
+  flags.add_models(options.model, options.others);
+  flags.add_options(options);
+  EXPECT_TRUE(flags.parse({"A", "B", "C", "--text", "t", "--windows", "3"}));
+  EXPECT_THAT(flags.problems(), IsEmpty());
+  EXPECT_EQ(options.model, "A");
+  EXPECT_THAT(options.others, ElementsAre("B", "C"));
+  EXPECT_THAT(options.text, ElementsAre("t"));
+}
+
 TEST(Flags, AWordStandsForANumber) {
   EXPECT_EQ(parse<QuantizeOptions>("M --damp auto").damping, 0);
   EXPECT_EQ(parse<QuantizeOptions>("M --group-size auto").group_size, 0);

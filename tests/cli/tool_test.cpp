@@ -47,6 +47,7 @@ TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<CheckOptions>("check");
   expect_help_names_every_option<EvalOptions>("eval");
   expect_help_names_every_option<GenerateOptions>("generate");
+  expect_help_names_every_option<CompareOptions>("compare");
   expect_help_names_every_option<BenchOptions>("bench");
   expect_help_names_every_option<DataOptions>("data");
   expect_help_names_every_option<TokenizeOptions>("tokenize");
@@ -91,6 +92,11 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
       {"check M --bits 5", "bits is 5; must be 2, 3, 4 or 8"},
       {"eval M", "text is missing"},
       {"eval --text c", "model is missing"},
+      {"eval M N --text c --attribute --against R", "attribute is for one model; 2 are given"},
+      {"eval M N --text c --bits 4", "unknown flag '--bits'"},
+      {"compare M --prompts p", "model: one is given; name two or more to compare"},
+      {"compare M N --prompts p --blind </dev/null", "blind needs a terminal to ask for votes on"},
+      {"compare M N --prompts p --blind --json", "blind asks for votes; leave --json out"},
       {"eval M --text c --quiet --verbose", "excludes"},
       {"generate M --prompt x --top-p 2", "top-p is 2"},
       {"inspect", "model is missing"},

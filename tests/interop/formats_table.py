@@ -114,7 +114,7 @@ def tool(args, *words) -> str:
 
 
 def hesse_nll(args, directory) -> float:
-    words = ("--text", args.text, "--window", WINDOW, "--windows", WINDOWS, "--json")
+    words = ("--text", args.text, "--window", WINDOW, "--windows", WINDOWS, "--bos", "never", "--json")
     return json.loads(tool(args, "eval", directory, *words))["mean_nll"]
 
 

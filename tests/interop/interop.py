@@ -63,10 +63,11 @@ def run_tool(args, *words) -> str:
     return done.stdout
 
 
-def tool_eval(args, model: str) -> dict:
-    bos = ["--bos", "always"] if args.bos else []
+def tool_eval(args, model: str, against: str = "") -> dict:
+    bos = ["--bos", "always" if args.bos else "never"]
     out = run_tool(
-        args, "eval", model, "--text", args.text, "--window", args.length, "--windows", args.windows, *bos, "--json"
+        args, "eval", model, "--text", args.text, "--window", args.length, "--windows", args.windows, *bos, "--json",
+        *(["--against", against] if against else []),
     )
     result = json.loads(out)
     if not math.isclose(result["perplexity"], math.exp(result["mean_nll"]), rel_tol=1e-6):
@@ -180,6 +181,18 @@ def check_gptqmodel(args, report, out: str, windows, ours: float, weights: dict,
     report.near(name, ours, reference.perplexity(model, windows), 0.002)
 
 
+def check_against(args, report, out: str, windows, plain) -> None:
+    """What was lost, by hesse and by transformers on the dequantizer's weights."""
+    found = tool_eval(args, out, args.model)
+    theirs = reference.compare(plain, reference.load(args.model), windows)
+    report.near("KL divergence from the original, hesse and transformers", found["against"]["kl"], theirs["kl"], 0.001)
+    agreement = found["against"]["top1_agreement"]
+    report.near("agreement with the original, hesse and transformers", agreement, theirs["agreement"], 0.001)
+    for name in ("kl_median", "kl_p99"):
+        report.near(f"{name}, hesse and transformers", found["against"][name], theirs[name], 0.001)
+    report.near("perplexity ratio", found["against"]["perplexity_ratio"], theirs["ratio"], 0.001)
+
+
 def check_result(args, report, windows) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out, copy = str(Path(folder) / "quantized"), str(Path(folder) / "plain")
@@ -194,6 +207,7 @@ def check_result(args, report, windows) -> None:
         plain = reference.load(copy)
         theirs = reference.perplexity(plain, windows)
         report.near("perplexity of the result, hesse and dequantizer", ours, theirs, 0.002)
+        check_against(args, report, out, windows, plain)
         check_gptqmodel(args, report, out, windows, ours, weights, plain)
 
 

@@ -98,3 +98,23 @@ def mean_nll(model, windows: torch.Tensor) -> float:
 
 def perplexity(model, windows: torch.Tensor) -> float:
     return math.exp(mean_nll(model, windows))
+
+
+@torch.no_grad()
+def compare(model, original, windows: torch.Tensor) -> dict:
+    """KL(original || model) of every prediction: mean, median and 99 %, agreement of the first choices, ratio."""
+    kl, same, apart = [], [], 0.0
+    for ids in windows:
+        ours = torch.log_softmax(logits(model, ids)[:-1].double(), dim=-1)
+        theirs = torch.log_softmax(logits(original, ids)[:-1].double(), dim=-1)
+        kl.append((theirs.exp() * (theirs - ours)).sum(dim=-1))
+        same.append(ours.argmax(dim=-1) == theirs.argmax(dim=-1))
+        apart += (theirs - ours).gather(1, ids[1:, None]).sum().item()
+    kl, same = torch.cat(kl), torch.cat(same)
+    return {
+        "kl": kl.mean().item(),
+        "kl_median": kl.quantile(0.5).item(),
+        "kl_p99": kl.quantile(0.99).item(),
+        "agreement": same.double().mean().item(),
+        "ratio": math.exp(apart / len(kl)),
+    }

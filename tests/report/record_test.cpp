@@ -331,21 +331,6 @@ TEST(Record, CountsFallbacksAndNamesStatuses) {
   EXPECT_EQ(status_name(LinearStatus::kSkipped), "skipped");
 }
 
-TEST(Results, Eval) {
-  EvalResult r;
-  r.perplexity = 30.5;
-  r.mean_nll = 3.25;
-  r.windows = 2;
-  r.window = 512;
-  r.predictions = 1022;
-  r.seconds = 0.5;
-  r.flops = 1e9;
-  r.format = "full precision";
-  EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
-            R"({"schema": "hesse-eval/1", "perplexity": 30.5, "mean_nll": 3.25, "windows": 2, "window": 512, )"
-            R"("predictions": 1022, "seconds": 0.5, "flops": 1e+09, "format": "full precision", "compute": "f32"})");
-}
-
 TEST(Results, GenerateWithATokenCutInTheMiddle) {
   GenerateResult r;
   r.text = " tree\n\xE2\x82";

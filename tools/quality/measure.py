@@ -86,7 +86,7 @@ def json_of(result: Run, what: str, good=(0,)) -> dict:
 
 def evaluate(tool, directory, setup) -> dict:
     """setup: an ablation.Setup. -> what a cell says about quality."""
-    flags = ["--windows", setup.windows] + (["--bos", "always"] if setup.bos else [])
+    flags = ["--windows", setup.windows] + ["--bos", "always" if setup.bos else "never"]
     command = [tool, "eval", directory, "--against", setup.directory, "--text", setup.text, *flags, "--json", "--quiet"]
     found = json_of(run(command), "eval")
     original, quantized = found["against"]["perplexity"], found["perplexity"]

@@ -9,7 +9,8 @@ last 32 of 48 positions) and for each variant of tiny_variants.py a folder with
   config.saved.json                  config.json as transformers writes it today, where it knows the family
   reference.safetensors              `ids` I64 [80], `positions` I64 [16], `logits` F32 [16, vocab] at these positions,
                                      `top` I64 [80], the most likely token at each position
-  reference.json                     the linears of the layers as transformers names them, and who made the logits
+  reference.json                     the linears of the layers as transformers names them, and who made the logits;
+                                     `split`, tensors of the file that hold several linears, and `biases`, theirs
 The weights are wide enough that attention is far from uniform and logits are far apart: a wrong rotation, a missing bias
 or a swapped head shows. check() tries the likeliest oversights. Deterministic for one machine and these versions.
 """
@@ -18,6 +19,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import packed_experts
 import tiny_references
 import torch
 import transformers
@@ -40,11 +42,18 @@ def build(folder: Path, overrides: dict | None = None):
     with tempfile.TemporaryDirectory() as scratch:
         fields = json.loads((folder / "config.json").read_text())
         fields.update(overrides or {})
+        fields.pop("quantization_config", None)  # what it says is undone below
         write_json(Path(scratch) / "config.json", fields)
         config = transformers.AutoConfig.from_pretrained(scratch)
     vision = "vision_config" in fields
     auto = transformers.AutoModelForImageTextToText if vision else LANGUAGE_ONLY
     attention = VARIANTS[folder.name].get("attention", "eager")
+    if VARIANTS[folder.name].get("experts") == "mxfp4" and (folder / "model.safetensors").exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            packed_experts.write_plain(folder, Path(scratch))
+            return auto.from_pretrained(
+                scratch, config=config, dtype=torch.float32, attn_implementation=attention
+            ).eval()
     if (folder / "model.safetensors").exists() or (folder / "model.safetensors.index.json").exists():
         model, info = auto.from_pretrained(
             folder, config=config, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
@@ -102,6 +111,12 @@ def make_weights(folder: Path, variant: dict) -> None:
         weights = load_file(f"{scratch}/model.safetensors")
         saved = json.loads((Path(scratch) / "config.json").read_text())
     saved.pop("transformers_version", None)
+    if variant.get("experts") == "stacked":
+        weights = packed_experts.stacked(weights)
+    elif variant.get("experts") == "turned":
+        weights = packed_experts.turned(weights)
+    elif variant.get("experts") == "mxfp4":
+        weights = packed_experts.to_mxfp4(weights)
     write_json(folder / "config.saved.json", saved)
     write_weights(folder, weights, variant.get("shards", 1))
 
@@ -113,6 +128,7 @@ def linears_of(model, folder: Path) -> list:
     for file in folder.glob("model*.safetensors"):
         stored |= set(load_file(str(file)))
     names = [key[: -len(".weight")] for key in stored if ".experts." in key and key.endswith(".weight")]
+    names += packed_experts.linears(stored, VARIANTS[folder.name])
     for name, module in model.named_modules():
         inside = ".layers." in name or ".h." in name
         if not isinstance(module, (torch.nn.Linear, Conv1D)) or not inside or "vision" in name or "visual" in name:
@@ -177,6 +193,9 @@ def make_variant(out: Path, name: str) -> None:
     positions = torch.tensor(POSITIONS)
     reference = {"ids": ids, "positions": positions, "logits": logits[positions].contiguous(), "top": logits.argmax(1)}
     save_file(reference, str(folder / "reference.safetensors"))
+    stored = set(load_file(str(folder / "model.safetensors"))) if "experts" in variant else set()
+    if split := packed_experts.split_tensors(stored, variant):
+        made.update(split=split, biases=packed_experts.biases(stored, variant))
     write_json(folder / "reference.json", {**made, "linears": linears})
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"{name}: largest logit {logits.abs().max():.2f}, {size // 1024} KiB", flush=True)

@@ -2,9 +2,10 @@
 that people have. Sizes are awkward on purpose: no multiples of 128, heads times head_dim is not hidden where the family
 allows it, windows and the lengths that rotations were made for are shorter than the 80 tokens of the text.
 
-name: {"config": fields of config.json, "like": ..., "attention": ..., "norms_around": ..., "wrong": [...]}
+name: {"config": fields of config.json, "like": ..., "attention": ..., "experts": ..., "norms_around": ..., "wrong": [...]}
     like          a reference of tiny_references.py, where transformers has none
     attention     of transformers: "eager" where nothing is said
+    experts       how they lie in the file, where not one by one: packed_experts.py
     norms_around  middle of the weights of norms, 1 where nothing is said
     wrong         other fields, which a reader that overlooks something would see in the file: the logits must differ
 """
@@ -53,6 +54,13 @@ QWEN2_MOE = {
 QWEN3_MOE = {
     **LLAMA, "model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
     "norm_topk_prob": True, "decoder_sparse_step": 2, "mlp_only_layers": [3], "num_hidden_layers": 4,
+}  # fmt: skip
+GPT_OSS = {
+    **LLAMA, "model_type": "gpt_oss", "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 24,
+    "num_hidden_layers": 3, "sliding_window": 20, "swiglu_limit": 1.5, "attention_bias": True,
+    "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "beta_fast": 32.0,
+                     "beta_slow": 1.0, "truncate": False},
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
 }  # fmt: skip
 DEEPSEEK_V2 = {
     **{key: value for key, value in LLAMA.items() if key != "head_dim"}, "model_type": "deepseek_v2", "hidden_size": 40, "num_key_value_heads": 4, "q_lora_rank": None,
@@ -178,11 +186,25 @@ VARIANTS = {
     "mixtral": {"config": of(MIXTRAL), "wrong": [{"num_experts_per_tok": 1}]},
     "mixtral_window": {"config": of(MIXTRAL, sliding_window=20, num_local_experts=3), "wrong": WINDOW_WRONG},
     "qwen2_moe": {"config": of(QWEN2_MOE), "wrong": [{"norm_topk_prob": True}]},
+    "qwen2_moe_window": {"config": of(QWEN2_MOE, use_sliding_window=True, sliding_window=20, max_window_layers=3,
+                                      num_hidden_layers=4),
+                         "wrong": [{"sliding_window": 21}, {"max_window_layers": 2}, {"use_sliding_window": False}]},
+    "qwen3_moe_stacked": {"config": of(QWEN3_MOE, num_hidden_layers=2, mlp_only_layers=[]), "experts": "stacked"},
+    "gpt_oss": {"config": of(GPT_OSS), "experts": "packed",
+                "wrong": [{"swiglu_limit": 7.0}, {"layer_types": ["full_attention"] * 3}, {"sliding_window": 21},
+                          {"rope_scaling": {**GPT_OSS["rope_scaling"], "truncate": True}},
+                          {"num_experts_per_tok": 1}]},
+    "gpt_oss_mxfp4": {"config": of(GPT_OSS, hidden_size=64, intermediate_size=32, num_hidden_layers=2, layer_types=None,
+                                   num_local_experts=3,
+                                   quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}),
+                      "experts": "mxfp4"},
     "qwen3_moe": {"config": of(QWEN3_MOE), "wrong": [{"norm_topk_prob": False}]},
     "deepseek_v2": {"config": of(DEEPSEEK_V2), "wrong": [{"routed_scaling_factor": 1.0}]},
     "deepseek_v2_groups": {"config": of(DEEPSEEK_V2, q_lora_rank=16, n_routed_experts=6, n_group=3, topk_group=1,
                                         topk_method="group_limited_greedy", rope_scaling=DEEPSEEK_YARN),
                            "wrong": [{"topk_method": "greedy"}, {"rope_scaling": {**DEEPSEEK_YARN, "mscale_all_dim": 0}}]},
+    "deepseek_v2_biases": {"config": of(DEEPSEEK_V2, attention_bias=True, mlp_bias=True),
+                           "wrong": [{"mlp_bias": False}]},
     "deepseek_v3": {"config": of(DEEPSEEK_V3),
                     "wrong": [{"topk_group": 3}, {"norm_topk_prob": False}, {"rope_interleave": False}]},
     "deepseek_v3_yarn": {"config": of(DEEPSEEK_V3, q_lora_rank=None, rope_interleave=False, rope_scaling=DEEPSEEK_YARN,
@@ -221,4 +243,7 @@ VARIANTS = {
                                           QWEN25_VISION, **QWEN_IDS)},
     "qwen3_vl": {"config": vision_model("qwen3_vl", of(LLAMA, model_type="qwen3_vl_text", rope_scaling=MROPE),
                                         QWEN3_VISION, **QWEN_IDS)},
+    "qwen3_vl_moe": {"config": vision_model("qwen3_vl_moe", of(QWEN3_MOE, model_type="qwen3_vl_moe_text",
+                                                               rope_scaling=MROPE),
+                                            QWEN3_VISION, **QWEN_IDS), "experts": "turned"},
 }  # fmt: skip

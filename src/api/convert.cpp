@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "base/threads.h"
 #include "hesse/api.h"
+#include "hesse/error.h"
 #include "io/file.h"
 #include "io/staged_directory.h"
 #include "model/tensors.h"
@@ -31,6 +32,13 @@ void add_family(const Json& config_json, ConversionRequest& request) {
   const ModelConfig config = parse_model_config(config_json, "config.json");
   const CheckpointSource source(request.checkpoint);
   const ModelConfig named = choose_scheme(config, source);
+  if (!request.to.keeps_codes() && named.family->experts.packed.always) {
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("[convert] {}: loaders of '{}' want the experts of a layer as one tensor, which is not made "
+                    "of packed ones; `hesse quantize --format {}` of the original model writes it",
+                    request.checkpoint.directory().filename().string(), named.family->name, request.to.name()));
+  }
   request.head = named.own_head();
   request.in_out = layout_of_linears(named) == WeightLayout::kInOut;
   for (const StageShape& stage : model_stages(named)) {

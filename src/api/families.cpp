@@ -65,18 +65,19 @@ struct Candidate {
 std::optional<Candidate> compare(const Family& family, const Json& config_json, const Checkpoint& checkpoint) {
   Candidate candidate{.name = std::string(family.model_types.front())};
   try {
-    const CheckpointSource source(checkpoint);
     if (find_family(config_as(config_json, candidate.name), "config.json") != &family) return std::nullopt;
-    const ModelConfig config =
-        choose_scheme(parse_model_config(config_as(config_json, candidate.name), family, "config.json"), source);
+    const ModelConfig read = parse_model_config(config_as(config_json, candidate.name), family, "config.json");
+    const CheckpointSource source(checkpoint, read);
+    const ModelConfig config = choose_scheme(read, source);
     const std::vector<std::string> names = tensor_names(config);
-    const auto has = [&](const std::string& name) { return checkpoint.find(name) != nullptr; };
+    const size_t tensors = source.plain_tensors(ExpertsForm::kApart).size();
+    const auto has = [&](const std::string& name) { return source.has(name); };
     const double both = static_cast<double>(std::count_if(names.begin(), names.end(), has));
-    const double all = static_cast<double>(names.size() + checkpoint.tensors().size()) - both;
+    const double all = static_cast<double>(names.size() + tensors) - both;
     candidate.share = both / all;
     // The head may be the embedding, and so missing.
-    candidate.fits = both + 1 >= static_cast<double>(std::max(names.size(), checkpoint.tensors().size())) &&
-                     tensor_problems(config, source).empty();
+    candidate.fits =
+        both + 1 >= static_cast<double>(std::max(names.size(), tensors)) && tensor_problems(config, source).empty();
     return candidate;
   } catch (const Error&) {
     return std::nullopt;  // the config does not say what the family needs

@@ -4,7 +4,6 @@
 
 #include "api/families.h"
 #include "io/file.h"
-#include "model/fp8.h"
 #include "model/tensors.h"
 
 namespace hesse {
@@ -31,9 +30,9 @@ OpenModel open_model(const std::filesystem::path& directory, const std::string& 
   model.checkpoint = std::make_unique<Checkpoint>(directory);
   if (is_unknown_type(config)) throw unknown_type(config, *model.checkpoint);
   const Json* quantization = model.config_json.find_value("quantization_config");
-  model.format = is_fp8_config(quantization) ? nullptr : format_of(quantization);
+  model.format = is_read_as_plain(quantization) ? nullptr : format_of(quantization);
   if (model.format == nullptr) {
-    model.source = std::make_unique<CheckpointSource>(*model.checkpoint);
+    model.source = std::make_unique<CheckpointSource>(*model.checkpoint, model.config);
   } else {
     model.source = std::make_unique<PackedSource>(*model.checkpoint, *model.format, *quantization);
   }

@@ -79,10 +79,13 @@ void tell_misfit(const ConfigMisfit& misfit, const TensorProblem& first, Finding
 // Tensors that the model does not read: harmless buffers, or a sign that config.json says too little.
 void check_unused(const Prepared& prepared, const ModelConfig& config, Findings& findings) {
   const std::vector<std::string> known = tensor_names(config);
+  const PackedExperts& experts = prepared.job.source->packed_experts();
   std::vector<std::string> parts, others;
   for (const TensorView* tensor : prepared.job.checkpoint->tensors()) {
     const std::string& name = tensor->spec.name;
-    if (std::binary_search(known.begin(), known.end(), name) || name.ends_with(fp8_scale_suffix())) continue;
+    if (std::binary_search(known.begin(), known.end(), name) || name.ends_with(fp8_scale_suffix()) ||
+        experts.reads(name))
+      continue;
     // Masks of old files are called "bias" and are no vectors.
     const bool vector = tensor->spec.shape.size() == 1;
     const bool mine = !config.is_part || name.starts_with(config.whole_name(""));
@@ -148,7 +151,7 @@ bool read_config(Prepared& prepared) {
   Findings& findings = prepared.findings;
   if (!findings.attempt(kConfigFile, [&] { job.config_json = read_config_json(job.model_directory); })) return false;
   const Json* quantized = job.config_json.find_value("quantization_config");
-  if (quantized != nullptr && !is_fp8_config(quantized)) {
+  if (quantized != nullptr && !is_read_as_plain(quantized)) {
     const Json* method = quantized->find_value("quant_method");
     findings.error(bad_input(fmt::format("[config] config.json: the model is quantized already (quant_method {}); give "
                                          "the full-precision model",
@@ -237,9 +240,11 @@ void prepare_model(Prepared& prepared) {
   const bool usable = read_config(prepared);
   for (const Error& problem : file_problems) findings.error(problem, kFiles);
   if (job.checkpoint == nullptr || !usable) return;
-  job.source = std::make_unique<CheckpointSource>(*job.checkpoint);
-  ModelConfig config =
-      choose_scheme(parse_model_config(config_as(job.config_json, job.options.as), "config.json"), *job.source);
+  ModelConfig config = parse_model_config(config_as(job.config_json, job.options.as), "config.json");
+  const Advice shapes = {"weights.shape", "", "take config.json and the weights from the same place"};
+  if (!findings.attempt(shapes, [&] { job.source = std::make_unique<CheckpointSource>(*job.checkpoint, config); }))
+    return;
+  config = choose_scheme(std::move(config), *job.source);
   job.compute = job.options.calibration.empty() ? ComputeChoice{ComputeType::kF32, "no forward pass"}
                                                 : choose_compute(job.options.compute, job.config_json);
   if (!findings.attempt(kPadding, [&] { pad_intermediate(prepared, config); })) return;
@@ -263,19 +268,20 @@ void read_weights(Prepared& prepared, Listener& listener) {
   const Advice advice = {"weights.finite", "one such value makes every activation behind it useless",
                          "fetch the file again, or go on without this linear: --on-nonfinite skip-module"};
   const Ticker ticker(listener, "reading every weight");
-  const double all = static_cast<double>(std::max<int64_t>(1, job.checkpoint->total_bytes()));
-  double done = 0;
+  const std::vector<PlainTensor> tensors = job.source->plain_tensors(ExpertsForm::kApart);
+  double all = 1, done = 0;
+  for (const PlainTensor& tensor : tensors) all += static_cast<double>(tensor.spec.bytes());
   size_t bad_tensors = 0;
-  for (const TensorView* tensor : job.checkpoint->tensors()) {
+  for (const PlainTensor& tensor : tensors) {
     ticker.tick(done / all);
-    const std::optional<BadValue> bad = job.source->find_nonfinite(*tensor);
-    job.checkpoint->release(*tensor);
-    done += static_cast<double>(tensor->bytes.size());
+    const std::optional<BadValue> bad = job.source->find_nonfinite(tensor);
+    job.checkpoint->release(*tensor.in_file);
+    done += static_cast<double>(tensor.spec.bytes());
     if (!bad) continue;
-    const std::string& name = tensor->spec.name;
+    const std::string& name = tensor.spec.name;
     if (job.options.on_nonfinite == "stop" || linears.count(name) == 0) {
       if (++bad_tensors <= kMostFindings)
-        prepared.findings.attempt(advice, [&] { job.source->refuse_nonfinite(*tensor, *bad); });
+        prepared.findings.attempt(advice, [&] { job.source->refuse_nonfinite(tensor, *bad); });
       continue;
     }
     const std::string module = name.substr(0, name.size() - std::string_view(".weight").size());

@@ -51,7 +51,7 @@ void prepare_selection(Prepared& prepared) {
   if (!selected || options.redo.empty()) return;
   prepared.findings.attempt({"run.redo", "", "give OUT, MODEL and the options of the run that made the result"}, [&] {
     job.earlier.emplace(output_path(options.output), kRecordFile,
-                        EarlierResult::Expected{*job.checkpoint, *job.format});
+                        EarlierResult::Expected{*job.source, *job.format});
     require_one_result(job);
   });
 }

@@ -38,12 +38,12 @@ void check_shapes(const fs::path& directory, const Json& config_json, Findings& 
 // A NaN in a norm or an embedding is no fault of the packed form, but the model is useless all the same.
 void check_plain_values(const Checkpoint& checkpoint, Findings& findings) {
   const CheckpointSource source(checkpoint);
-  for (const TensorView* tensor : checkpoint.tensors()) {
-    if (const auto bad = source.find_nonfinite(*tensor)) {
+  for (const PlainTensor& tensor : source.plain_tensors(ExpertsForm::kApart)) {
+    if (const auto bad = source.find_nonfinite(tensor)) {
       findings.attempt({"weights.finite", "every activation behind it is useless", "fetch the file again"},
-                       [&] { source.refuse_nonfinite(*tensor, *bad); });
+                       [&] { source.refuse_nonfinite(tensor, *bad); });
     }
-    checkpoint.release(*tensor);
+    checkpoint.release(*tensor.in_file);
   }
 }
 

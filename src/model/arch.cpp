@@ -23,9 +23,10 @@ const std::vector<NameScheme> kInside = {{"model.language_model.", "lm_head"},
 const std::vector<NameScheme> kQwenVl = {{"model.language_model.", "lm_head"}, {"model.", "lm_head"}};
 
 const std::vector<Wrapper> kWrappers = {
-    {"gemma3", "gemma3_text", kInside},     {"llava", "llama", kInside},    {"internvl", "qwen2", kInside},
-    {"mistral3", "mistral", kInside},       {"qwen2_vl", "qwen2", kQwenVl}, {"qwen2_5_vl", "qwen2", kQwenVl},
-    {"qwen3_vl", "qwen3_vl_text", kQwenVl},
+    {"gemma3", "gemma3_text", kInside},     {"llava", "llama", kInside},
+    {"internvl", "qwen2", kInside},         {"mistral3", "mistral", kInside},
+    {"qwen2_vl", "qwen2", kQwenVl},         {"qwen2_5_vl", "qwen2", kQwenVl},
+    {"qwen3_vl", "qwen3_vl_text", kQwenVl}, {"qwen3_vl_moe", "qwen3_vl_moe_text", kQwenVl},
 };
 
 }  // namespace

@@ -47,6 +47,8 @@ struct WindowRule {
   // The layers with a window, unless the file has a list 'layer_types':
   std::string_view first_key = {};   // from this layer on; empty: from layer 0
   int64_t first = 0;                 // when the key is missing
+  std::string_view end_key = {};     // before this layer; empty: to the last
+  int64_t end = 0;                   // when the key is missing
   std::string_view period_key = {};  // but not the last of so many layers
   int64_t period = 0;                // when the key is missing or empty; 0: all layers
 };
@@ -89,6 +91,13 @@ enum class MlpKind {
   kGated,       // down(act(gate x) * up x)
   kFusedGated,  // the same with one linear: all of gate, then all of up
   kPlain,       // down(act(up x))
+};
+
+// Gates within bounds: with gate = min(gate, limit) and up = clamp(up, -limit, limit), the inputs of down are
+// gate * sigmoid(alpha * gate) * (up + 1), whatever the activation is called.
+struct ClampRule {
+  NumberRule alpha = {};
+  NumberRule limit = {};  // 0: the gate is act(gate) * up
 };
 
 // Norms of queries and keys, before the rotation.
@@ -143,6 +152,7 @@ struct Family {
   AttentionKind attention = AttentionKind::kSplit;
   std::string_view q = {}, k = {}, v = {}, qkv = {}, o = {};  // linears
   LatentRule latent = {};                                     // kLatent
+  std::string_view sinks = {};                                // a tensor: of each head a score that has no value
   HeadNormKind head_norm = HeadNormKind::kNone;
   FlagRule head_norm_switch = {.key = {}, .missing = true};
   NormKind head_norm_kind = NormKind::kRms;
@@ -154,7 +164,8 @@ struct Family {
   Key activation_key = {"hidden_act"};
   std::vector<std::string_view> activations;  // its values that are understood; the first when the key is missing
   bool gelu_is_tanh = false;                  // files say "gelu" and mean the tanh form
-  ExpertsRule experts = {};                   // of the layers that have them in place of the MLP
+  ClampRule clamp = {};
+  ExpertsRule experts = {};  // of the layers that have them in place of the MLP
 
   bool weights_in_out = false;  // linears of the layers lie in the file as [in, out]
   FlagRule qkv_bias = {}, o_bias = {}, mlp_bias = {}, head_bias = {};
@@ -167,6 +178,7 @@ struct Family {
   double rotary_share = 1;                     // when the key is missing
   std::string_view rotary_dim_key = {};        // or the number of elements that rotate
   int64_t rotary_dim = 0;                      // when that key is missing
+  bool rope_type_required = false;             // the file must say whether the rotation is stretched
   RopeLayers rope_layers = RopeLayers::kAll;
   std::string_view rope_period_key = {};  // kListed without the list: no rotation in the last of so many layers
   int64_t rope_period = 0;

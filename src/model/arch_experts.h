@@ -20,12 +20,24 @@ struct SparseLayers {
   int64_t first = 0;                // when that key is missing
 };
 
+// Files in which the experts of a layer lie as one tensor for gate and up and one for down, [experts, in, out] or
+// [experts, out, in], and beside them the biases of all, "..._bias" [experts, out]. In MXFP4 (mxfp4.h) they are
+// "..._blocks" and "..._scales".
+struct PackedExpertsRule {
+  std::string_view gate_up = {}, down = {};  // tensors relative to the layer's prefix; empty: there are no such files
+  bool take_turns = false;                   // outputs of gate and up take turns; else all of gate come first
+  bool always = false;                       // loaders of the model itself know no others
+};
+
 // Names are modules relative to the layer's prefix; "{}" in `expert` stands for the number of the expert. Those of its
 // linears are relative to `expert`, and to `shared`, the expert that every token goes through.
 struct ExpertsRule {
   std::string_view router = {};  // empty: the family has no experts
   std::string_view expert = {};
   std::string_view gate = {}, up = {}, down = {};
+  bool router_bias = false;
+  bool biases = false;                // of the linears of an expert; those of the shared one as of an MLP
+  PackedExpertsRule packed = {};      // what a file may have in place of `expert`
   std::string_view choice_bias = {};  // a tensor: added to the scores that choose, not to those that weigh
 
   std::string_view count_key = {};

@@ -65,7 +65,12 @@ class QueryTile {
         first_(first_query),
         sum_(q.rows, shape.head_dim),
         max_(static_cast<size_t>(q.rows), -std::numeric_limits<float>::infinity()),
-        denominator_(static_cast<size_t>(q.rows), 0.0f) {}
+        denominator_(static_cast<size_t>(q.rows), 0.0f) {
+    if (shape.sinks == nullptr) return;
+    // As if it had been the first key of all, with a value of zeros.
+    std::fill(max_.begin(), max_.end(), shape.sinks[head]);
+    std::fill(denominator_.begin(), denominator_.end(), 1.0f);
+  }
 
   void run(const PackedHeads& packed, int64_t sequence, int64_t kv_head, ComputeView out) {
     Matrix<float> scores(q_.rows, kKeyTile);

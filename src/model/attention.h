@@ -15,9 +15,10 @@ struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // query head a reads key/value head a / (heads / kv_heads)
   int64_t head_dim = 0;
-  float scale = 1;     // of the scores before the softmax
-  int64_t window = 0;  // the keys that a query sees at most: the last ones, its own included; 0: all
-  float soft_cap = 0;  // scaled scores become cap * tanh(score / cap); 0: they stay
+  float scale = 1;               // of the scores before the softmax
+  int64_t window = 0;            // the keys that a query sees at most: the last ones, its own included; 0: all
+  float soft_cap = 0;            // scaled scores become cap * tanh(score / cap); 0: they stay
+  const float* sinks = nullptr;  // [heads] each a score of the softmax that no key has and that adds no value; or null
   MatrixView<const float> key_biases = {};  // [heads, keys] added to the scores of a key; without data: none
 };
 

@@ -52,6 +52,13 @@ Activation read_activation(const Fields& fields, const Family& family) {
   return name == "quick_gelu" ? Activation::kQuickGelu : Activation::kGeluTanh;
 }
 
+GateClamp read_clamp(const Fields& fields, const ClampRule& rule) {
+  const GateClamp clamp{fields.number(rule.alpha), fields.number(rule.limit)};
+  if (rule.limit.missing == 0 || (clamp.alpha > 0 && clamp.limit > 0)) return clamp;
+  fields.refuse(fmt::format("'{}' is {} and '{}' is {}; expected positive numbers", rule.alpha.key, clamp.alpha,
+                            rule.limit.key, clamp.limit));
+}
+
 void refuse_unsupported(const Fields& fields, const Family& family) {
   const auto refuse = [&](std::string_view key, const Json& value) {
     fields.refuse(fmt::format("'{}' is {}; that is not supported for '{}'", key, value.dump(), family.name));
@@ -189,6 +196,7 @@ class ConfigReader {
     });
     attempt([&] { c.tied_head = fields_.flag("tie_word_embeddings", family.tied_head); });
     attempt([&] { c.activation = read_activation(fields_, family); });
+    attempt([&] { c.clamp = read_clamp(fields_, family.clamp); });
     attempt([&] { c.alibi = fields_.flag(family.alibi_switch) ? family.alibi : AlibiKind::kNone; });
     attempt([&] { read_factors(family); });
   }

@@ -56,12 +56,19 @@ struct ExpertsConfig {
   int64_t groups = 1;
   int64_t kept_groups = 1;
   bool normalised = false;  // the weights of a token sum to 1
+  bool biases = false;      // of the linears of those that are routed
   float scale = 1;          // of the weights
   std::vector<bool> layers;
 
   bool in_layer(int64_t layer) const {
     return layer < static_cast<int64_t>(layers.size()) && layers[static_cast<size_t>(layer)];
   }
+};
+
+// ClampRule.
+struct GateClamp {
+  float alpha = 1;
+  float limit = 0;  // 0: none
 };
 
 struct ModelConfig {
@@ -92,6 +99,7 @@ struct ModelConfig {
   float residual_scale = 1;     // of what the halves add to the residual stream
   float logit_scale = 1;        // of the logits
   Activation activation = Activation::kSilu;
+  GateClamp clamp;
   AlibiKind alibi = AlibiKind::kNone;
   RopeConfig rope;
   RopeConfig local_rope;                        // of the layers that say so

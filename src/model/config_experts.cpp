@@ -66,6 +66,7 @@ ExpertsConfig read_experts(const Fields& fields, const Family& family, int64_t l
   experts.layers = read_sparse_layers(fields, rule.layers, layers);
   experts.normalised =
       rule.normalised_key.empty() ? rule.normalised : fields.flag(rule.normalised_key, rule.normalised);
+  experts.biases = rule.biases;
   experts.scale = rule.scale_key.empty() ? 1 : static_cast<float>(fields.positive(rule.scale_key, rule.scale));
   read_groups(fields, rule, experts);
   experts.shared_width = read_shared_width(fields, rule, experts.width);

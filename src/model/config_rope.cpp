@@ -174,7 +174,9 @@ std::vector<bool> windowed_layers(const Fields& fields, const WindowRule& rule, 
   }
   const int64_t first = rule.first_key.empty() ? 0 : fields.count(rule.first_key, rule.first);
   const int64_t period = rule.period_key.empty() ? rule.period : fields.size(rule.period_key, rule.period);
-  for (int64_t l = 0; l < layers; ++l) windowed.push_back(l >= first && (period == 0 || (l + 1) % period != 0));
+  const int64_t end = rule.end_key.empty() ? layers : fields.count(rule.end_key, rule.end);
+  for (int64_t l = 0; l < layers; ++l)
+    windowed.push_back(l >= first && l < end && (period == 0 || (l + 1) % period != 0));
   return windowed;
 }
 
@@ -223,6 +225,8 @@ void read_ropes(const Fields& fields, const Family& family, ModelConfig& result)
   };
   const std::string_view local_key = family.local_rope.theta_key;
   if (local_key.empty()) {
+    if (family.rope_type_required && scaling == nullptr && parameters == nullptr)
+      fields.refuse(fmt::format("'{}' needs 'rope_scaling' or 'rope_parameters'", family.name));
     const Json* rope = scaling != nullptr ? scaling : parameters;
     result.rope = parse(rope != nullptr ? *rope : kNothing, theta);
     return;

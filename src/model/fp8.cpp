@@ -36,6 +36,12 @@ const std::array<float, 256> kValues = all_values();
 
 std::string_view fp8_scale_suffix() { return kScale; }
 
+bool is_fp8_scale(const Checkpoint& checkpoint, std::string_view name) {
+  if (!name.ends_with(kScale)) return false;
+  const TensorView* weight = checkpoint.find(fmt::format("{}{}", name.substr(0, name.size() - kScale.size()), kWeight));
+  return weight != nullptr && Fp8Weight(checkpoint, *weight);
+}
+
 float f8e4m3_to_float(uint8_t bits) { return kValues[bits]; }
 
 bool is_fp8_config(const Json* quantization_config) {

@@ -29,6 +29,8 @@ class Fp8Weight {
   const TensorView& weight_;
   const TensorView* scales_ = nullptr;
 };
+// Whether the tensor `name` is nothing but the scales of such a weight.
+bool is_fp8_scale(const Checkpoint& checkpoint, std::string_view name);
 std::string_view fp8_scale_suffix();  // behind the name of the module: ".weight_scale_inv"
 
 }  // namespace hesse

@@ -1,5 +1,7 @@
 #include "model/mlp.h"
 
+#include <algorithm>
+
 #include "kernels/kernels.h"
 #include "model/rows.h"
 
@@ -22,6 +24,23 @@ InPlace activation_of(Activation activation) {
       return quick_gelu;
   }
   return nullptr;
+}
+
+// ClampRule: gate becomes what down reads.
+void clamp_and_multiply(const GateClamp& clamp, float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) gate[i] = std::min(gate[i], clamp.limit) * clamp.alpha;
+  silu(gate, n);
+  for (int64_t i = 0; i < n; ++i) gate[i] *= (std::clamp(up[i], -clamp.limit, clamp.limit) + 1) / clamp.alpha;
+}
+
+// Of a family whose gate and up take turns in one tensor, of which the linears are the halves: what they are.
+void deal_out(float* gate, float* up, int64_t n) {
+  std::vector<float> turns(gate, gate + n);
+  turns.insert(turns.end(), up, up + n);
+  for (int64_t i = 0; i < n; ++i) {
+    gate[i] = turns[static_cast<size_t>(2 * i)];
+    up[i] = turns[static_cast<size_t>(2 * i + 1)];
+  }
 }
 
 // gate[i] = activation(gate[i]) * up[i]; in one pass for the usual ones.
@@ -74,7 +93,12 @@ void Mlp::run_gated(std::span<const Linear> linears, ConstComputeView x, Compute
   apply_linear(linears[0], x, gate.view, peak_of(peaks, 0));
   apply_linear(linears[1], x, up.view(), peak_of(peaks, 1));
   for_each_row(x.rows, [&](int64_t r) {
-    activate_and_multiply(config_.activation, gate.view.row(r), up.row(r), out.cols);
+    if (config_.family->experts.packed.take_turns) deal_out(gate.view.row(r), up.row(r), out.cols);
+    if (config_.clamp.limit > 0) {
+      clamp_and_multiply(config_.clamp, gate.view.row(r), up.row(r), out.cols);
+    } else {
+      activate_and_multiply(config_.activation, gate.view.row(r), up.row(r), out.cols);
+    }
     store_row(gate.view.row(r), out, r);  // the row is still in cache
   });
 }

@@ -55,11 +55,11 @@ std::vector<StageShape> expert_stages(const ModelConfig& c, int64_t layer) {
   const ExpertsRule& rule = c.family->experts;
   std::vector<StageShape> stages;
   const auto add = [&](int64_t expert, int64_t width) {
+    const bool shared = expert == c.experts.count;
     const std::string module = expert_module(c, layer, expert);
     const auto linear = [&](std::string_view name, int64_t out, int64_t in) {
-      return LinearShape{module + std::string(name), out, in, c.mlp_bias};
+      return LinearShape{module + std::string(name), out, in, shared ? c.mlp_bias : c.experts.biases};
     };
-    const bool shared = expert == c.experts.count;
     stages.push_back({shared ? "shared_gate_up" : "experts_gate_up",
                       false,
                       {linear(rule.gate, width, c.hidden), linear(rule.up, width, c.hidden)},
@@ -76,7 +76,7 @@ RouterShapes router_shapes(const ModelConfig& c, int64_t layer) {
   const ExpertsRule& rule = c.family->experts;
   RouterShapes shapes;
   if (!c.experts.in_layer(layer)) return shapes;
-  shapes.matrices.push_back({c.in_layer(layer, rule.router), c.experts.count, c.hidden});
+  shapes.matrices.push_back({c.in_layer(layer, rule.router), c.experts.count, c.hidden, rule.router_bias});
   if (!rule.choice_bias.empty()) shapes.vectors.emplace_back(c.in_layer(layer, rule.choice_bias), c.experts.count);
   if (!rule.shared_gate.empty() && c.experts.shared_width > 0)
     shapes.matrices.push_back({c.in_layer(layer, rule.shared_gate), 1, c.hidden});

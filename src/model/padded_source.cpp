@@ -40,7 +40,7 @@ Blocks blocks_of(const PaddedSide& side, int64_t rows, int64_t cols, int64_t ele
 }  // namespace
 
 PaddedSource::PaddedSource(const Checkpoint& checkpoint, const ModelConfig& config, int64_t wide)
-    : CheckpointSource(checkpoint) {
+    : CheckpointSource(checkpoint, config) {
   const bool in_out = layout_of_linears(config) == WeightLayout::kInOut;
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     for (const LinearShape& linear : mlp_inputs(config, layer)) {
@@ -90,6 +90,23 @@ std::vector<float> PaddedSource::vector(std::string_view name, int64_t size) con
   std::vector<float> wide(static_cast<size_t>(size), 0.0f);
   spread(reinterpret_cast<const std::byte*>(narrow.data()), blocks_of(*side, size, 1, sizeof(float)),
          reinterpret_cast<std::byte*>(wide.data()));
+  return wide;
+}
+
+std::vector<PlainTensor> PaddedSource::plain_tensors(ExpertsForm form) const {
+  std::vector<PlainTensor> plain = CheckpointSource::plain_tensors(form);
+  for (PlainTensor& tensor : plain) {
+    if (side_of(tensor.spec.name) != nullptr) tensor.spec.shape = spec(*tensor.in_file).shape;
+  }
+  return plain;
+}
+
+PlainBytes PaddedSource::plain_bytes(const PlainTensor& tensor) const {
+  const bool as_it_is = tensor.in_file->spec.dtype == tensor.spec.dtype;
+  if (!as_it_is || side_of(tensor.spec.name) == nullptr) return CheckpointSource::plain_bytes(tensor);
+  PlainBytes wide;
+  wide.own = bytes(*tensor.in_file);
+  wide.view = wide.own;
   return wide;
 }
 

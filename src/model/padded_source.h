@@ -33,6 +33,9 @@ class PaddedSource final : public CheckpointSource {
                           WeightLayout layout = WeightLayout::kOutIn) const override;
   std::vector<float> vector(std::string_view name, int64_t size) const override;
 
+  std::vector<PlainTensor> plain_tensors(ExpertsForm form) const override;
+  PlainBytes plain_bytes(const PlainTensor& tensor) const override;
+
   // A tensor of the files as the wide model has it; that of a tensor that does not change is the same.
   TensorSpec spec(const TensorView& tensor) const;
   std::vector<std::byte> bytes(const TensorView& tensor) const;

@@ -25,6 +25,11 @@ LinearShape attention_output(const ModelConfig& c, int64_t layer) {
   return {c.in_layer(layer, c.family->o), c.hidden, c.attention_width(), c.o_bias, layout_of_linears(c)};
 }
 
+std::vector<std::pair<std::string, int64_t>> attention_vectors(const ModelConfig& c, int64_t layer) {
+  if (c.family->sinks.empty()) return {};
+  return {{c.in_layer(layer, c.family->sinks), c.heads}};
+}
+
 SelfAttention::SelfAttention(const ModelConfig& config, const RopeTable& rope, const WeightSource& source,
                              int64_t layer)
     : config_(config),
@@ -36,6 +41,7 @@ SelfAttention::SelfAttention(const ModelConfig& config, const RopeTable& rope, c
     q_norm_ = HeadNorms(config, source, config.in_layer(layer, family.q_norm), config.heads);
     k_norm_ = HeadNorms(config, source, config.in_layer(layer, family.k_norm), config.kv_heads);
   }
+  if (!family.sinks.empty()) sinks_ = source.vector(config.in_layer(layer, family.sinks), config.heads);
   if (config.alibi != AlibiKind::kNone) slopes_ = alibi_slopes(config.heads);
 }
 
@@ -107,6 +113,7 @@ void SelfAttention::run(std::span<const Linear> linears, const Batch& batch, Con
                     .scale = config_.attention_scale,
                     .window = window_,
                     .soft_cap = config_.attention_softcap,
+                    .sinks = sinks_.empty() ? nullptr : sinks_.data(),
                     .key_biases = biases.view()});
   if (batch.cache != nullptr) batch.cache->length += x.rows;
 }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "model/linear.h"
@@ -34,6 +36,8 @@ struct Batch {
 // ends it.
 std::vector<LinearShape> attention_inputs(const ModelConfig& config, int64_t layer);
 LinearShape attention_output(const ModelConfig& config, int64_t layer);
+// Its tensors that are neither linears nor norms: whole names, and sizes.
+std::vector<std::pair<std::string, int64_t>> attention_vectors(const ModelConfig& config, int64_t layer);
 
 class SelfAttention {
  public:
@@ -57,6 +61,7 @@ class SelfAttention {
   bool rotates_;
   HeadNorms q_norm_, k_norm_;
   std::vector<float> slopes_;  // [heads] of ALiBi, or empty
+  std::vector<float> sinks_;   // [heads], or empty
 };
 
 }  // namespace hesse

@@ -14,6 +14,7 @@
 #include "base/compute_matrix.h"
 #include "base/matrix.h"
 #include "io/checkpoint.h"
+#include "model/packed_experts.h"
 
 namespace hesse {
 
@@ -53,14 +54,36 @@ struct BadValue {
   float value = 0;
 };
 
-// The weights of a full-precision checkpoint: F16, BF16 and F32, and linears in blocks of FP8 (fp8.h).
+// A tensor of a checkpoint as it would be were all of them F16, BF16 and F32. Experts are kApart, each with tensors of
+// its own, or kTogether, as in files that have one tensor of all.
+enum class ExpertsForm { kApart, kTogether };
+struct PlainTensor {
+  TensorSpec spec;
+  const TensorView* in_file = nullptr;  // where its values lie
+  const ExpertPart* part = nullptr;     // kApart: of a larger tensor
+  const ExpertsTensor* all = nullptr;   // kTogether, where the file has it in MXFP4
+};
+struct PlainBytes {
+  std::vector<std::byte> own;  // what `view` shows, or empty
+  std::span<const std::byte> view;
+};
+
+// The weights of a full-precision checkpoint: F16, BF16 and F32, linears in blocks of FP8 (fp8.h), and experts that lie
+// in one tensor of all, in MXFP4 too (packed_experts.h).
 class CheckpointSource : public WeightSource {
  public:
+  // Without a config no tensor is known for one of experts.
   explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  CheckpointSource(const Checkpoint& checkpoint, const ModelConfig& config);
+
+  const PackedExperts& packed_experts() const { return experts_; }
+  // All tensors, in the order of the file; nothing is left of the scales of FP8 and MXFP4.
+  virtual std::vector<PlainTensor> plain_tensors(ExpertsForm form) const;
+  virtual PlainBytes plain_bytes(const PlainTensor& tensor) const;
 
   // Reads a whole tensor. Nothing for tensors of other dtypes.
-  std::optional<BadValue> find_nonfinite(const TensorView& tensor) const;
-  [[noreturn]] void refuse_nonfinite(const TensorView& tensor, const BadValue& bad) const;  // Error(kBadInput)
+  std::optional<BadValue> find_nonfinite(const PlainTensor& tensor) const;
+  [[noreturn]] void refuse_nonfinite(const PlainTensor& tensor, const BadValue& bad) const;  // Error(kBadInput)
   // From now on linear(module) gives 0 for values that are not finite, in place of an error.
   void pardon(std::string_view module) { pardoned_.emplace(module); }
   bool is_pardoned(std::string_view module) const { return pardoned_.find(module) != pardoned_.end(); }
@@ -69,15 +92,26 @@ class CheckpointSource : public WeightSource {
   ComputeMatrix linear_as(ComputeType type, std::string_view module,
                           WeightLayout layout = WeightLayout::kOutIn) const override;
   std::vector<float> vector(std::string_view name, int64_t size) const override;
-  bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
+  bool has(std::string_view name) const override {
+    return checkpoint_.find(name) != nullptr || experts_.find(name) != nullptr;
+  }
   Matrix<float> rows(std::string_view name, std::span<const int32_t> ids, int64_t cols) const override;
   void prefetch(std::string_view module) const override;
   void release(std::string_view module) const override { checkpoint_.release_module(module); }
 
  private:
+  // Rows [first, first + count) of the linear: [count, in].
+  using Rows = std::function<void(int64_t first, int64_t count, float* values)>;
+  Rows rows_of(const TensorView& weight, int64_t in) const;
+  ComputeMatrix read_rows(ComputeType type, std::string_view module, const Shape& shape, const Rows& rows) const;
+
   const Checkpoint& checkpoint_;
+  PackedExperts experts_;
   std::set<std::string, std::less<>> pardoned_;
 };
+
+// Whether a model with this "quantization_config" (nullptr: none) is read as if its weights were plain: FP8 and MXFP4.
+bool is_read_as_plain(const Json* quantization_config);
 
 // m itself, or rounded to bfloat16.
 ComputeMatrix to_compute_type(ComputeType type, Matrix<float> m);

@@ -133,6 +133,7 @@ std::vector<TensorProblem> tensor_problems(const ModelConfig& config, const Weig
     const RouterShapes router = router_shapes(config, layer);
     for (const LinearShape& matrix : router.matrices) comparison.linear(matrix);
     for (const auto& [name, size] : router.vectors) comparison.vector(name, size);
+    for (const auto& [name, size] : attention_vectors(config, layer)) comparison.vector(name, size);
     for (const StageShape& stage : layer_stages(config, layer)) {
       for (const LinearShape& linear : stage.linears) comparison.linear(linear);
     }
@@ -194,6 +195,7 @@ std::vector<std::string> tensor_names(const ModelConfig& config) {
     const RouterShapes router = router_shapes(config, layer);
     for (const LinearShape& matrix : router.matrices) add(matrix);
     for (const auto& [name, size] : router.vectors) names.push_back(name);
+    for (const auto& [name, size] : attention_vectors(config, layer)) names.push_back(name);
     for (const StageShape& stage : layer_stages(config, layer)) {
       for (const LinearShape& linear : stage.linears) add(linear);
     }

@@ -11,6 +11,8 @@ namespace hesse {
 enum class SignedScales { kTested, kUntested };       // negative ones, in a test of ours
 enum class ZeroVersions { kBoth, kFirst, kDepends };  // formats gptq and gptq_v2; v2 not, or not in every release
 
+enum class ExpertsApart { kRead, kUntested, kNotRead };  // kRead: in a test of ours
+
 // One kernel of one engine. Steps: what the sizes that one device holds must be multiples of; 0: what packing needs.
 struct LoaderRule {
   std::string_view engine, kernel;
@@ -26,6 +28,8 @@ struct LoaderRule {
   int64_t out_step = 1;
   bool pads = false;        // newer releases fill up to in_step and out_step by themselves
   int64_t expert_step = 0;  // of the inner width of experts, at least a group; 0: as other linears
+  // Families whose own files hold the experts of a layer as one tensor, here one by one.
+  ExpertsApart experts_apart = ExpertsApart::kUntested;
   bool f16_only = false;
   ZeroVersions versions = ZeroVersions::kBoth;
   SignedScales scales = SignedScales::kUntested;

@@ -43,6 +43,10 @@ class Judge {
     Answer answer = of_spec();
     if (answer.verdict == Verdict::kNo) return answer;
     if (Answer heads = of_heads(); heads.verdict != Verdict::kYes) return heads;
+    if (Answer experts = of_experts(); experts.verdict != Verdict::kYes) {
+      if (experts.verdict == Verdict::kNo) return experts;
+      answer = std::move(experts);
+    }
     for (const PlannedLayer& layer : model_.layers) {
       for (const PlannedStage& stage : layer.stages) {
         Answer shape = of_stage(stage);
@@ -108,6 +112,14 @@ class Judge {
     const bool even = model_.kv_heads % devices_ == 0 || devices_ % model_.kv_heads == 0;
     if (!even) return no(fmt::format("{} key heads cannot be shared by {} devices", model_.kv_heads, devices_));
     return {};
+  }
+
+  Answer of_experts() const {
+    if (!model_.experts_together || rule_.experts_apart == ExpertsApart::kRead) return {};
+    constexpr std::string_view kApart = "experts one by one, which in files of this family are one tensor";
+    if (rule_.experts_apart == ExpertsApart::kNotRead)
+      return no(fmt::format("{}; it leaves them as random numbers. --format fp16 and bf16 keep that tensor", kApart));
+    return {Verdict::kUnknown, fmt::format("{}: not tested", kApart)};
   }
 
   std::vector<Unit> units(const PlannedStage& stage) const {

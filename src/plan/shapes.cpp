@@ -26,6 +26,7 @@ int64_t count_other(const ModelConfig& config, int64_t layer, const std::vector<
   const RouterShapes router = router_shapes(config, layer);
   for (const LinearShape& matrix : router.matrices) count += matrix.out * matrix.in;
   for (const auto& [name, size] : router.vectors) count += size;
+  for (const auto& [name, size] : attention_vectors(config, layer)) count += size;
   for (const NormShape& norm : layer_norms(config, layer)) count += norm.size * std::max<int64_t>(1, norm.rows);
   for (const StageShape& stage : stages) {
     for (const LinearShape& linear : stage.linears) count += linear.bias ? linear.out : 0;
@@ -43,6 +44,7 @@ ModelShapes::ModelShapes(const ModelConfig& config)
       kv_heads(config.kv_heads),
       head_dim(config.head_dim),
       tied_head(config.tied_head),
+      experts_together(config.family->experts.packed.always),
       embedding_width(config.embedding_width),
       outer(outer_parameters(config)) {
   for (int64_t l = 0; l < config.layers; ++l) {

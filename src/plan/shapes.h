@@ -41,6 +41,8 @@ struct ModelShapes {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   bool tied_head = false;
+  bool experts_together =
+      false;  // files of the family hold the experts of a layer as one tensor, packed ones one by one
   std::vector<PlannedLayer> layers;
   int64_t embedding_width = 0;  // hidden, but in few models
   double outer = 0;             // parameters before and behind the layers besides embedding and head

@@ -68,18 +68,19 @@ LinearSpec EarlierResult::spec(const std::string& linear) const {
 }
 
 // What is not packed was copied from the model: by the beginnings of these tensors one model is known from another.
-void EarlierResult::require_same_model(const Checkpoint& model) const {
-  for (const TensorView* tensor : model.tensors()) {
-    const std::string& name = tensor->spec.name;
+void EarlierResult::require_same_model(const CheckpointSource& model) const {
+  for (const PlainTensor& tensor : model.plain_tensors(ExpertsForm::kApart)) {
+    const std::string& name = tensor.spec.name;
     const TensorView* copy = checkpoint_.find(name);
     if (copy == nullptr) {
       const std::string_view linear = std::string_view(name).substr(0, name.rfind('.'));
       if (name.ends_with(".weight") && holds(std::string(linear))) continue;
       refuse(directory_, fmt::format("has no '{}', which the model has; was it made from another one?", name));
     }
-    const size_t count = std::min<size_t>(tensor->bytes.size(), kComparedBytes);
-    const auto first = tensor->bytes.begin();
-    if (copy->bytes.size() == tensor->bytes.size() && std::equal(first, first + count, copy->bytes.begin())) continue;
+    const PlainBytes bytes = model.plain_bytes(tensor);
+    const size_t count = std::min<size_t>(bytes.view.size(), kComparedBytes);
+    const auto first = bytes.view.begin();
+    if (copy->bytes.size() == bytes.view.size() && std::equal(first, first + count, copy->bytes.begin())) continue;
     refuse(directory_, fmt::format("its '{}' is not that of the model; it was made from another one", name));
   }
 }

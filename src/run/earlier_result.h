@@ -10,6 +10,7 @@
 #include "io/checkpoint.h"
 #include "io/json.h"
 #include "model/block.h"
+#include "model/source.h"
 
 namespace hesse {
 
@@ -18,7 +19,7 @@ class EarlierResult {
   // Of `directory`, which holds a result of `model` with a record `marker`. Error(kUsage) when it is none, when it is
   // in another format, or when it was made from another model.
   struct Expected {
-    const Checkpoint& model;
+    const CheckpointSource& model;
     const ExportFormat& format;
   };
   EarlierResult(const std::filesystem::path& directory, const std::string& marker, const Expected& expected);
@@ -32,7 +33,7 @@ class EarlierResult {
 
  private:
   void read_records(const Json& record);
-  void require_same_model(const Checkpoint& model) const;
+  void require_same_model(const CheckpointSource& model) const;
 
   std::filesystem::path directory_;
   const ExportFormat& format_;

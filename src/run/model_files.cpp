@@ -68,17 +68,25 @@ void set_type(Json& config, const ExportFormat& format) {
   config.set("text_config", std::move(inner));
 }
 
-std::vector<std::string> plain_modules(const Checkpoint& checkpoint, const std::vector<std::string>& packed) {
+std::vector<std::string> plain_modules(std::vector<std::string> matrices, const std::vector<std::string>& packed) {
   constexpr std::string_view kWeight = ".weight";
   const std::set<std::string> replaced(packed.begin(), packed.end());
   std::vector<std::string> modules;
-  for (const TensorView* tensor : checkpoint.tensors()) {
-    const std::string& name = tensor->spec.name;
-    if (!name.ends_with(kWeight) || tensor->spec.shape.size() != 2) continue;
+  std::sort(matrices.begin(), matrices.end());
+  for (const std::string& name : matrices) {
+    if (!name.ends_with(kWeight)) continue;
     std::string module = name.substr(0, name.size() - kWeight.size());
     if (replaced.count(module) == 0) modules.push_back(std::move(module));
   }
   return modules;
+}
+
+std::vector<std::string> plain_modules(const Checkpoint& checkpoint, const std::vector<std::string>& packed) {
+  std::vector<std::string> matrices;
+  for (const TensorView* tensor : checkpoint.tensors()) {
+    if (tensor->spec.shape.size() == 2) matrices.push_back(tensor->spec.name);
+  }
+  return plain_modules(std::move(matrices), packed);
 }
 
 }  // namespace hesse

@@ -24,6 +24,7 @@ Json without(const Json& config, std::string_view key);
 void set_type(Json& config, const ExportFormat& format);
 
 // The modules of `checkpoint` with a plain matrix ("NAME.weight" of two dimensions), but those of `packed`; sorted.
+std::vector<std::string> plain_modules(std::vector<std::string> matrices, const std::vector<std::string>& packed);
 std::vector<std::string> plain_modules(const Checkpoint& checkpoint, const std::vector<std::string>& packed);
 
 }  // namespace hesse

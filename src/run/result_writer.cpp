@@ -9,7 +9,7 @@
 
 #include "hesse/error.h"
 #include "io/file.h"
-#include "model/fp8.h"
+#include "run/expert_assembly.h"
 #include "run/fates.h"
 #include "run/model_files.h"
 #include "run/verify.h"
@@ -47,20 +47,13 @@ std::vector<std::string> linears_where(const Job& job, const Condition& wanted) 
   return names;
 }
 
-std::string_view without_ending(std::string_view name, std::string_view suffix) {
-  return name.substr(0, name.size() - suffix.size());
-}
-
-// Scales of FP8 weights go with them: what is left in the result is plain.
-bool is_fp8_scale(const Job& job, const std::string& name) {
-  if (!name.ends_with(fp8_scale_suffix())) return false;
-  const TensorView* weight = job.checkpoint->find(fmt::format("{}.weight", without_ending(name, fp8_scale_suffix())));
-  return weight != nullptr && Fp8Weight(*job.checkpoint, *weight);
-}
-
 // Those of the model that the result leaves plain. A head that is tied has no tensor, but loaders make a linear of it.
 std::vector<std::string> plain_matrices(const Job& job) {
-  std::vector<std::string> plain = plain_modules(*job.checkpoint, linears_where(job, is_packed));
+  std::vector<std::string> matrices;
+  for (const PlainTensor& tensor : job.source->plain_tensors(ExpertsForm::kApart)) {
+    if (tensor.spec.shape.size() == 2) matrices.push_back(tensor.spec.name);
+  }
+  std::vector<std::string> plain = plain_modules(std::move(matrices), linears_where(job, is_packed));
   const std::string head = job.model->config().own_head();
   if (std::find(plain.begin(), plain.end(), head) == plain.end()) plain.push_back(head);
   return plain;
@@ -107,28 +100,45 @@ Json working_config(const Job& job) {
 }
 
 ResultWriter::ResultWriter(const Job& job) : job_(job) {
-  for (const CheckpointWriter::Item& item : items()) {
-    output_bytes_ += item.spec.bytes();
-    if (!item.unit.empty()) packed_bytes_ += item.spec.bytes();
-  }
+  for (const CheckpointWriter::Item& item : items()) output_bytes_ += item.spec.bytes();
   for_each_linear(job, [&](const LinearShape& linear, Fate fate) {
-    if (is_packed(fate)) packed_weights_ += linear.out * linear.in;
+    if (!is_packed(fate)) return;
+    packed_weights_ += linear.out * linear.in;
+    for (const TensorSpec& spec : job.format->layout(linear.name, form_of(job, linear))) packed_bytes_ += spec.bytes();
   });
+}
+
+std::vector<PlainTensor> ResultWriter::kept_tensors() const {
+  const bool apart = job_.format->keeps_codes();
+  std::vector<PlainTensor> kept = job_.source->plain_tensors(apart ? ExpertsForm::kApart : ExpertsForm::kTogether);
+  std::set<std::string> replaced = packed_weights(job_);
+  if (!apart) replaced.merge(assembled());
+  std::erase_if(kept, [&](const PlainTensor& tensor) { return replaced.count(tensor.spec.name) != 0; });
+  return kept;
+}
+
+std::set<std::string> ResultWriter::assembled() const {
+  const std::vector<std::string> names = assembled_tensors(job_);
+  return {names.begin(), names.end()};
 }
 
 std::vector<CheckpointWriter::Item> ResultWriter::items() const {
   std::vector<CheckpointWriter::Item> items;
-  const std::set<std::string> replaced = packed_weights(job_);
-  for (const TensorView* tensor : job_.checkpoint->tensors()) {
-    if (replaced.count(tensor->spec.name) != 0 || is_fp8_scale(job_, tensor->spec.name)) continue;
-    items.push_back({job_.padded != nullptr ? job_.padded->spec(*tensor) : tensor->spec, ""});
-    if (Fp8Weight(*job_.checkpoint, *tensor)) items.back().spec.dtype = DType::kBF16;
-  }
+  for (PlainTensor& tensor : kept_tensors()) items.push_back({std::move(tensor.spec), ""});
+  const PackedExperts& packed = job_.source->packed_experts();
+  const bool apart = job_.format->keeps_codes();
   for_each_linear(job_, [&](const LinearShape& linear, Fate fate) {
-    if (!is_packed(fate)) return;
+    if (!is_packed(fate) || (!apart && packed.find(linear.name + ".weight") != nullptr)) return;
     for (TensorSpec& spec : job_.format->layout(linear.name, form_of(job_, linear)))
       items.push_back({std::move(spec), linear.name});
   });
+  if (apart) return items;
+  const std::set<std::string> whole = assembled();
+  for (const std::unique_ptr<ExpertsTensor>& tensor : packed.tensors()) {
+    if (whole.count(tensor->name) == 0) continue;
+    items.push_back({tensor->spec(), ""});
+    items.back().spec.dtype = plain_dtype(*job_.format);
+  }
   return items;
 }
 
@@ -159,11 +169,13 @@ void ResultWriter::copy_units(const WorkDirectory& work, CheckpointWriter& write
 void ResultWriter::for_each_plain(const WorkDirectory& work, const TensorSink& sink) const {
   const Json config = working_config(job_);
   const bool in_out = layout_of_linears(job_.model->config()) == WeightLayout::kInOut;
+  ExpertAssembly assembly(job_, sink);
+  const TensorSink take = [&](std::string_view name, std::span<const std::byte> bytes) { assembly.take(name, bytes); };
   for (const Unit& unit : work.units()) {
     const Checkpoint file = work.open(unit);
     for (const UnitLinear& linear : unit.linears) {
       if (linear.digest.empty()) continue;
-      write_form(*job_.format, linear.record.name, read_packed(job_, file, linear, config), in_out, sink);
+      write_form(*job_.format, linear.record.name, read_packed(job_, file, linear, config), in_out, take);
       file.release_module(linear.record.name);
     }
   }
@@ -211,19 +223,9 @@ double ResultWriter::bits_per_weight() const {
 }
 
 void ResultWriter::copy_tensors(CheckpointWriter& writer) const {
-  const std::set<std::string> replaced = packed_weights(job_);
-  for (const TensorView* tensor : job_.checkpoint->tensors()) {
-    const std::string& name = tensor->spec.name;
-    if (replaced.count(name) != 0 || is_fp8_scale(job_, name)) continue;
-    if (Fp8Weight(*job_.checkpoint, *tensor)) {
-      const ComputeMatrix weight = job_.source->linear_as(ComputeType::kBF16, without_ending(name, ".weight"));
-      writer.write(name, std::as_bytes(std::span(weight.view().bf16().data, static_cast<size_t>(weight.size()))));
-    } else if (job_.padded != nullptr) {
-      writer.write(name, job_.padded->bytes(*tensor));
-    } else {
-      writer.write(name, tensor->bytes);
-    }
-    job_.checkpoint->release(*tensor);
+  for (const PlainTensor& tensor : kept_tensors()) {
+    writer.write(tensor.spec.name, job_.source->plain_bytes(tensor).view);
+    job_.checkpoint->release(*tensor.in_file);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ class ResultWriter {
 
  private:
   std::vector<CheckpointWriter::Item> items() const;
+  // Those of the model that are in the result as they are; and the tensors of all experts that it makes anew.
+  std::vector<PlainTensor> kept_tensors() const;
+  std::set<std::string> assembled() const;
   void require_written(const Checkpoint& written, const Json& quantization, const std::string& linear,
                        const std::string& meant) const;
   void copy_units(const WorkDirectory& work, CheckpointWriter& writer) const;

@@ -87,10 +87,14 @@ class Quantized : public testing::TestWithParam<fs::path> {
     Listener listener;
     return evaluate(options, listener).perplexity;
   }
-  std::vector<std::string> linears() const {
+  std::vector<std::string> linears() const { return listed("linears"); }
+  // What the reference says under `key`, where it says something.
+  std::vector<std::string> listed(const char* key) const {
     const Json made = Json::parse(read_text_file(GetParam() / "reference.json"), "reference.json");
     std::vector<std::string> names;
-    for (const Json& name : made.find("linears")->as_array("linears")) names.push_back(name.as_string("linears"));
+    if (const Json* list = made.find(key)) {
+      for (const Json& name : list->as_array(key)) names.push_back(name.as_string(key));
+    }
     return names;
   }
 
@@ -109,6 +113,9 @@ class Quantized : public testing::TestWithParam<fs::path> {
       weights.insert(linear + ".weight");
       for (const char* part : {".qweight", ".qzeros", ".scales", ".g_idx"}) expected.insert(linear + part);
     }
+    // Of a tensor that holds several linears nothing is left, and each has a bias of its own.
+    for (const std::string& tensor : listed("split")) weights.insert(tensor);
+    for (const std::string& bias : listed("biases")) expected.insert(bias);
     for (const TensorView* tensor : before.tensors()) {
       const std::string& name = tensor->spec.name;
       if (weights.count(name) != 0) continue;
@@ -151,6 +158,92 @@ TEST_P(Quantized, TheResultIsWhatLoadersExpectAndRuns) {
   check_names(record);
   check_file();
   check_run();
+}
+
+// As plain numbers experts are the one tensor that they were, and compute what the codes say.
+TEST_P(Quantized, ExpertsOfPlainResultsLieTogetherAgain) {
+  const std::vector<std::string> split = listed("split");
+  if (split.empty()) GTEST_SKIP() << "its experts lie apart";
+  Listener listener;
+  QuantizeOptions packed = options(), plain = options();
+  packed.method = plain.method = "rtn";
+  packed.output = (output().parent_path() / "packed").string();
+  plain.format = "bf16";
+  quantize(packed, listener);
+  quantize(plain, listener);
+  std::set<std::string> expected, written;
+  const Checkpoint before(model());
+  for (const TensorView* tensor : before.tensors()) {
+    const std::string& name = tensor->spec.name;
+    if (!name.ends_with("_scales")) expected.insert(name.ends_with("_blocks") ? name.substr(0, name.size() - 7) : name);
+  }
+  const Checkpoint after(output());
+  for (const TensorView* tensor : after.tensors()) {
+    written.insert(tensor->spec.name);
+    const bool together = tensor->spec.name.ends_with("experts.gate_up_proj");
+    EXPECT_EQ(tensor->spec.shape.size() == 3, together || tensor->spec.name.ends_with("experts.down_proj"));
+    EXPECT_EQ(tensor->spec.dtype, DType::kBF16);
+  }
+  EXPECT_EQ(written, expected);
+  EXPECT_EQ(Json::parse(read_text_file(output() / "config.json"), "t").find("quantization_config"), nullptr);
+  EXPECT_NEAR(std::log(perplexity(output())), std::log(perplexity(packed.output)), 0.02);
+  if (!parse_model_config(read_config_json(model()), "t").family->experts.packed.always) return;
+  ConvertOptions conversion;
+  conversion.model = packed.output;
+  conversion.output = packed.output + "-bf16";
+  conversion.format = "bf16";
+  EXPECT_THROW(convert(conversion, listener), Error);
+}
+
+// One that is not finite stays as it is, by itself.
+TEST(PackedExperts, OfWhichOneIsNotFiniteAreQuantizedWithoutIt) {
+  const fs::path root = fs::path(testing::TempDir()) / ("hesse-skip-" + std::to_string(::getpid()));
+  fs::create_directories(root / "model");
+  fs::copy_file(kReferences / "gpt_oss/config.json", root / "model/config.json");
+  write_tokenizer(root / "model");
+  const std::string down = "model.layers.1.mlp.experts.down_proj";
+  {
+    const Checkpoint from(kReferences / "gpt_oss");
+    std::vector<TensorSpec> specs;
+    for (const TensorView* tensor : from.tensors()) specs.push_back(tensor->spec);
+    SafetensorsWriter writer(root / "model/model.safetensors", layout_safetensors(std::move(specs)));
+    for (const TensorView* tensor : from.tensors()) {
+      std::vector<std::byte> bytes(tensor->bytes.begin(), tensor->bytes.end());
+      const size_t element = 2 * (2 * 24 * 40 + 5 * 40 + 7);  // expert 2, input 5, output 7 of [4, 24, 40]
+      if (tensor->spec.name == down) bytes[element] = std::byte{0xC0}, bytes[element + 1] = std::byte{0x7F};
+      writer.write(tensor->spec.name, bytes);
+    }
+    writer.finish();
+  }
+  QuantizeOptions options;
+  options.model = (root / "model").string();
+  options.method = "rtn";
+  options.group_size = -1;
+  options.check = false;
+  Listener listener;
+  options.output = (root / "stopped").string();
+  try {
+    quantize(options, listener);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("experts.2.down_proj.weight' has"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("row 7, column 5"));
+  }
+  options.on_nonfinite = "skip-module";
+  for (const char* format : {"gptq", "bf16"}) {
+    options.format = format;
+    options.output = (root / format).string();
+    quantize(options, listener);
+  }
+  const Checkpoint apart(root / "gptq"), together(root / "bf16");
+  EXPECT_NE(apart.find("model.layers.1.mlp.experts.2.down_proj.weight"), nullptr);
+  EXPECT_NE(apart.find("model.layers.1.mlp.experts.1.down_proj.qweight"), nullptr);
+  const Checkpoint original(kReferences / "gpt_oss");
+  float value = 0, before = 0;
+  convert_to_float(together.at(down), 2 * 24 * 40 + 5 * 40 + 6, 1, &value);
+  convert_to_float(original.at(down), 2 * 24 * 40 + 5 * 40 + 6, 1, &before);
+  EXPECT_EQ(value, before);
+  fs::remove_all(root);
 }
 
 // A type that nobody knows with the tensors of a family that is known.

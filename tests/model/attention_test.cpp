@@ -48,6 +48,7 @@ void check_against_plain(const AttentionShape& s, Rng& rng) {
         if (s.key_biases.data != nullptr) weight[j] += s.key_biases(head, begin + j);
         max = std::max(max, weight[j]);
       }
+      if (s.sinks != nullptr) sum = std::exp(double{s.sinks[head]} - max);
       for (double& w : weight) sum += (w = std::exp(w - max));
       for (int64_t d = 0; d < s.head_dim; ++d) {
         double expected = 0;
@@ -113,6 +114,27 @@ TEST(Attention, CapsScoresAndAddsBiasesOfKeys) {
 }
 
 // A key outside of the window cannot be seen at all, be its score ever so large.
+// A sink takes its share of the softmax and gives nothing: one far below all scores changes nothing, one far above them
+// takes all.
+TEST(Attention, SinksTakeTheirShare) {
+  Rng rng(kSeed);
+  const std::vector<float> sinks = {-60, 0, 1.5f, 4};
+  for (const int64_t window : {0, 5}) {
+    for (const int64_t keys : {1, 63, 64, 65, 130}) {
+      check_against_plain({.sequences = 2,
+                           .queries = keys,
+                           .keys = keys,
+                           .heads = 4,
+                           .kv_heads = 2,
+                           .head_dim = 8,
+                           .scale = 0.3f,
+                           .window = window,
+                           .sinks = sinks.data()},
+                          rng);
+    }
+  }
+}
+
 TEST(Attention, KeysBehindTheWindowDoNotMatter) {
   Rng rng(kSeed);
   const AttentionShape shape{1, 300, 300, 1, 1, 8, 1.0f, 50};

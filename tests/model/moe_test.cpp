@@ -130,7 +130,7 @@ TEST(Router, RowsArePartitioned) {
 
 // An expert's weights, read when they are needed, give what those of a whole block do.
 TEST(Experts, ReadWhenNeededAreTheSame) {
-  for (const char* name : {"mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v3"}) {
+  for (const char* name : {"mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v3", "gpt_oss", "qwen3_vl_moe"}) {
     const Loaded loaded(kReferences / name, 80);
     const std::vector<int32_t> ids = read_reference(kReferences / name / "reference.safetensors").ids;
     Matrix<float> a = loaded.model.embed(ids), b = loaded.model.embed(ids);
@@ -157,8 +157,8 @@ TEST(Experts, StagesOfALayerStandByExpert) {
 }
 
 TEST(Experts, ConfigsThatCannotBeAreRefused) {
-  const auto problem = [](const char* key, const char* value) {
-    Json json = read_config_json(kReferences / "mixtral");
+  const auto problem = [](const char* key, const char* value, const char* family = "mixtral") {
+    Json json = read_config_json(kReferences / family);
     json.set(key, Json::parse(value, "t"));
     const std::vector<Error> problems = config_problems(json, "t");
     return problems.empty() ? std::string() : std::string(problems.front().what());
@@ -166,6 +166,9 @@ TEST(Experts, ConfigsThatCannotBeAreRefused) {
   EXPECT_THAT(problem("num_local_experts", "0"), testing::HasSubstr("'num_local_experts' is 0"));
   EXPECT_THAT(problem("num_local_experts", "99999999"), testing::HasSubstr("99999999"));
   EXPECT_THAT(problem("num_experts_per_tok", "5"), testing::HasSubstr("'num_experts_per_tok' is 5; expected 1 to 4"));
+  EXPECT_THAT(problem("swiglu_limit", "-1", "gpt_oss"), testing::HasSubstr("'swiglu_limit' is -1; expected positive"));
+  EXPECT_THAT(problem("swiglu_alpha", "null", "gpt_oss"), testing::HasSubstr("'swiglu_alpha' is 0"));
+  EXPECT_THAT(problem("rope_scaling", "null", "gpt_oss"), testing::HasSubstr("'gpt_oss' needs 'rope_scaling'"));
 }
 
 }  // namespace

@@ -56,15 +56,16 @@ inline Reference read_reference(const std::filesystem::path& path) {
 // A model directory, opened. `config`: the name of another config.json in it.
 struct Loaded {
   Checkpoint checkpoint;
+  ModelConfig read;
   CheckpointSource source;
   Model model;
   Loaded(const std::filesystem::path& directory, int64_t positions, ComputeType compute = ComputeType::kF32,
          const std::string& config = "config.json")
       : checkpoint(directory),
-        source(checkpoint),
-        model(
-            parse_model_config(Json::parse(read_text_file(directory / config), config), directory.filename().string()),
-            source, positions, compute) {}
+        read(
+            parse_model_config(Json::parse(read_text_file(directory / config), config), directory.filename().string())),
+        source(checkpoint, read),
+        model(read, source, positions, compute) {}
 };
 
 }  // namespace hesse

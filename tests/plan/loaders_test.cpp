@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -162,6 +163,25 @@ TEST(Loaders, Experts) {
     EXPECT_EQ(row.verdict, Verdict::kNo) << row.devices;
     EXPECT_THAT(row.why, HasSubstr("experts.0.w"));
   }
+}
+
+// One by one in the result, one tensor in the model's own files.
+TEST(Loaders, ExpertsThatLieTogether) {
+  ModelShapes model = published("mixtral-8x7b");
+  model.experts_together = true;
+  const auto verdicts = [&](const PlannedOutput& output) {
+    std::map<std::string, LoaderRow> rows;
+    for (const LoaderRow& row : loader_table(model, output)) {
+      if (row.devices == 1) rows[std::string(row.engine) + ' ' + std::string(row.kernel)] = row;
+    }
+    return rows;
+  };
+  auto rows = verdicts({});
+  EXPECT_EQ(rows.at("GPTQModel torch").verdict, Verdict::kYes);
+  EXPECT_EQ(rows.at("vLLM Marlin").verdict, Verdict::kUnknown);
+  EXPECT_THAT(rows.at("vLLM Marlin").why, HasSubstr("experts one by one"));
+  EXPECT_EQ(rows.at("transformers GPTQModel torch").verdict, Verdict::kNo);
+  for (const auto& [name, row] : verdicts({.format = "bf16"})) EXPECT_EQ(row.verdict, Verdict::kYes) << name;
 }
 
 // More devices never make a refused result load; a whole row loads wherever any group does not fall short.

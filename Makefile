@@ -15,7 +15,7 @@ TOOL = $(RELEASE)/hesse
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: build test demo interop install asan tsan fuzz bench format tidy clean help
+.PHONY: build test demo interop report-pictures install asan tsan fuzz bench format tidy clean help
 
 build: ## Build the tool: build/release/hesse
 	@tools/setup.sh build
@@ -37,6 +37,10 @@ interop: ## Compare with PyTorch, transformers and GPTQModel (makes a Python env
 	cmake --preset release -DHESSE_BUILD_TESTS=ON
 	cmake --build --preset release --parallel $(JOBS) --target hesse_cli solve_file test_tokenizer
 	tools/run_interop.sh $(RELEASE) $(INTEROP_ARGS)
+
+report-pictures: build ## Render the page of a demo run and look at it with Chromium: build/pictures
+	$(TOOL) quantize models/tiny-llama -o build/report-demo --calib models/tiny-llama/calibration.txt --preset fast --overwrite
+	tools/render_report.sh build/report-demo/hesse-report.html build/pictures
 
 install: build ## Install the tool, the library, its headers and its CMake package: make install PREFIX=...
 	cmake --install $(RELEASE) --prefix $(PREFIX)

@@ -62,6 +62,18 @@ VerifyResult verify(const VerifyOptions& options, Listener& listener);
 // Text to ids with their places, or ids to text. Reads the files of the tokenizer only.
 TokenizeResult tokenize(const TokenizeOptions& options);
 
+// What hesse-run.json says: `result` is that file or the directory it lies in. Error(kBadInput) for a record that is
+// damaged, of another schema, or of an earlier version and without members that were added since.
+RunRecord read_record(const std::string& result);
+
+// What a record, and an evaluation where there is one, say about a result: the worst first. What was not measured is
+// not judged.
+std::vector<Symptom> diagnose(const RunRecord& record, const EvalResult* evaluation = nullptr);
+DiagnosisResult diagnose(const DiagnoseOptions& options);
+
+// Writes one HTML page that needs no other file, no network and no script, in the place of an earlier one.
+ReportResult report(const ReportOptions& options);
+
 // What can be run: the rows of the table of families, then the models whose text is one of them.
 std::vector<FamilyInfo> known_families();
 
@@ -81,6 +93,8 @@ std::string to_json(const VerifyResult& result);
 std::string to_json(const DataResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
+std::string to_json(const DiagnosisResult& result);
+std::string to_json(const ReportResult& result);
 std::string to_json(const std::vector<FamilyInfo>& families);
 std::string to_json(const std::vector<LinearSetting>& settings);
 

@@ -59,6 +59,7 @@ struct LinearRecord {
   double largest_output = -1;      // max |W x + b|, of the quantized weights
   int64_t floored_scales = 0;      // groups whose scale stands at the smallest that is written
   double clip_rate = 0;            // share of weights outside the range of their grid
+  double weight_rms = -1;          // root of the mean square of the weights in the file
   double seconds = 0;              // solving this linear, without the forward pass
 };
 
@@ -99,6 +100,7 @@ void visit_linear_record(Self& l, Visitor&& visit) {
   visit("largest_output", l.largest_output, kSometimes);
   visit("floored_scales", l.floored_scales, kAlways);
   visit("clip_rate", l.clip_rate, kAlways);
+  visit("weight_rms", l.weight_rms, kSometimes);
   visit("seconds", l.seconds, kAlways);
 }
 
@@ -156,6 +158,8 @@ struct RunRecord {
   int64_t calibration_sequences = 0;
   int64_t calibration_tokens = 0;
   std::vector<TextFacts> calibration_sources;
+  std::optional<CalibrationFacts> calibration;  // what the windows are made of; none: no calibration text
+  std::optional<TrialFacts> tokenizer_trial;    // the model on a few tokens, before its first layer; none: not made
   std::vector<InputFile> inputs;
   std::vector<LinearRecord> linears;
   std::vector<PhaseTime> phases;

@@ -325,6 +325,35 @@ void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove
   visit("threads", o.threads, "processors to use; 0: all this process may use");
 }
 
+// What the record of a result says about it.
+struct DiagnoseOptions {
+  std::string model;  // the result, or its hesse-run.json
+  std::string eval;   // what `hesse eval --json` said of it, best with --against the original; empty: nothing
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, DiagnoseOptions> {
+  visit("eval", o.eval, "JSON of `hesse eval OUT --against MODEL --json`: also judge what became of the perplexity");
+}
+
+// One page about one run, or about several side by side.
+struct ReportOptions {
+  std::string model;                // a result, or its hesse-run.json
+  std::vector<std::string> others;  // more of them, compared with the first
+  std::string output;             // the page; empty: hesse-report.html in the result, of several where the call is made
+  std::vector<std::string> eval;  // what `hesse eval --json` said of each, in their order; empty: nothing
+
+  std::vector<std::string> problems() const;
+};
+
+template <class Self, class Visitor>
+void visit_options(Self& o, Visitor&& visit) requires std::is_same_v<std::remove_const_t<Self>, ReportOptions> {
+  visit("output", o.output, "the page to write; default: hesse-report.html in OUT, of several results here");
+  visit("eval", o.eval, "JSON of `hesse eval --json`, one file for each result: perplexity on the page");
+}
+
 struct InspectOptions {
   std::string model;
   std::string as = {};    // family of a model whose model_type is unknown

@@ -321,6 +321,30 @@ struct VerifyResult {
   bool sound() const;  // no finding is an error
 };
 
+// What the record of a run says about its result, one sentence each.
+struct Symptom {
+  Severity severity = Severity::kGood;
+  std::string rule;      // its name never changes: "outlier-channel" (docs/REPORT.md)
+  std::string place;     // a linear, a layer, the calibration text; empty: the whole run
+  std::string evidence;  // with both numbers
+  std::string advice;    // what to do about it, the cheapest first; may be empty
+};
+
+struct DiagnosisResult {
+  std::string version;            // of Hesse
+  std::string model_name;         // that was quantized
+  std::vector<Symptom> symptoms;  // the worst first
+
+  Severity worst() const;  // kGood when there are none
+};
+
+// A page that was written.
+struct ReportResult {
+  std::string path;
+  int64_t bytes = 0;
+  int64_t runs = 0;
+};
+
 struct InputFile {
   std::string name;  // without folders
   int64_t bytes = 0;

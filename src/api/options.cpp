@@ -333,6 +333,21 @@ std::vector<std::string> VerifyOptions::problems() const {
   return problems.take();
 }
 
+std::vector<std::string> DiagnoseOptions::problems() const {
+  Problems problems;
+  problems.unless(!model.empty(), "model is missing; name a result of `hesse quantize`");
+  return problems.take();
+}
+
+std::vector<std::string> ReportOptions::problems() const {
+  Problems problems;
+  problems.unless(!model.empty() && !any_empty(others),
+                  "model is missing; name one or more results of `hesse quantize`");
+  problems.unless(eval.empty() || eval.size() == others.size() + 1,
+                  "eval has {} files for {} results; give one for each", eval.size(), others.size() + 1);
+  return problems.take();
+}
+
 std::vector<std::string> InspectOptions::problems() const {
   Problems problems;
   if (!families) check_model(problems, model);

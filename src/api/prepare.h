@@ -19,7 +19,8 @@
 
 namespace hesse {
 
-inline constexpr const char* kRecordFile = "hesse-run.json";  // by which a result is known
+inline constexpr const char* kRecordFile = "hesse-run.json";   // by which a result is known
+inline constexpr const char* kPageFile = "hesse-report.html";  // the page beside it
 
 // How thoroughly to look.
 struct Depth {

@@ -50,8 +50,7 @@ void prepare_selection(Prepared& prepared) {
       advice, [&] { job.chosen = select_linears(stages_by_layer(job.model->config()), options.layers, options.redo); });
   if (!selected || options.redo.empty()) return;
   prepared.findings.attempt({"run.redo", "", "give OUT, MODEL and the options of the run that made the result"}, [&] {
-    job.earlier.emplace(output_path(options.output), kRecordFile,
-                        EarlierResult::Expected{*job.source, *job.format});
+    job.earlier.emplace(output_path(options.output), kRecordFile, EarlierResult::Expected{*job.source, *job.format});
     require_one_result(job);
   });
 }

@@ -21,6 +21,7 @@
 #include "hesse/api.h"
 #include "io/file.h"
 #include "io/staged_directory.h"
+#include "report/page.h"
 #include "report/report.h"
 #include "run/job.h"
 #include "run/pipeline.h"
@@ -43,8 +44,15 @@ bool may_replace(const QuantizeOptions& options) { return options.overwrite || !
 // From the first linear that is not done to a result in its place.
 class Quantization {
  public:
-  Quantization(Job job, PlanRequest plan, WorkDirectory& work, Listener& listener, const QuantizeSettings& settings)
-      : job_(std::move(job)), plan_(std::move(plan)), work_(work), listener_(listener), settings_(settings) {}
+  Quantization(Prepared prepared, PlanRequest plan, WorkDirectory& work, Listener& listener,
+               const QuantizeSettings& settings)
+      : job_(std::move(prepared.job)),
+        calibration_(std::move(prepared.calibration)),
+        trial_(std::move(prepared.trial)),
+        plan_(std::move(plan)),
+        work_(work),
+        listener_(listener),
+        settings_(settings) {}
 
   RunRecord run(const Stopwatch& watch) {
     const double checks = watch.seconds();
@@ -63,6 +71,8 @@ class Quantization {
       record.predicted_seconds = predicted.seconds;
       record.predicted_peak_memory_bytes = predicted.peak_memory_bytes;
       record.inputs = inputs;
+      record.calibration = calibration_;
+      record.tokenizer_trial = trial_;
       if (job_.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});
       record.phases.insert(record.phases.begin(), {"check", checks});
       record.phases.push_back({"hash", hashed});
@@ -99,11 +109,16 @@ class Quantization {
   void publish(const RunRecord& record, StagedDirectory& staged) {
     const std::string text = to_json(record) + "\n";
     write_text_file(staged.path() / kRecordFile, text);
+    const std::string name = output_path(job_.options.output).filename().string();
+    write_text_file(staged.path() / kPageFile,
+                    page_of({{.name = name, .record = record, .evaluation = {}, .record_json = text}}));
     work_.note_result(sha256_hex(text));
     staged.publish();
   }
 
   Job job_;
+  std::optional<CalibrationFacts> calibration_;
+  std::optional<TrialFacts> trial_;
   PlanRequest plan_;
   WorkDirectory& work_;
   Listener& listener_;
@@ -132,7 +147,7 @@ RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, cons
   if (!work.published()) work.begin();
   RunRecord record;
   try {
-    record = Quantization(std::move(prepared.job), std::move(plan), work, listener, settings).run(watch);
+    record = Quantization(std::move(prepared), std::move(plan), work, listener, settings).run(watch);
     sync_path(output_path(options.output).parent_path());
   } catch (const Error& error) {
     tell_what_is_safe(error, work);

@@ -59,7 +59,11 @@ void take_some(Windows& windows, int64_t count) {
 class Trial {
  public:
   Trial(Prepared prepared, Listener& listener)
-      : job_(std::move(prepared.job)), shapes_(std::move(*prepared.shapes)), listener_(listener) {}
+      : job_(std::move(prepared.job)),
+        calibration_(std::move(prepared.calibration)),
+        trial_(std::move(prepared.trial)),
+        shapes_(std::move(*prepared.shapes)),
+        listener_(listener) {}
 
   RunRecord run(const Stopwatch& watch) {
     PlanRequest whole = plan_request(job_, shapes_);
@@ -83,6 +87,8 @@ class Trial {
     forecast.peak_memory_bytes =
         static_cast<int64_t>(static_cast<double>(forecast.peak_memory_bytes) * std::max(1.0, memory_ratio));
     record.forecast = std::move(forecast);
+    record.calibration = calibration_;
+    record.tokenizer_trial = trial_;
     record.predicted_seconds = predicted.seconds;
     record.predicted_peak_memory_bytes = predicted.peak_memory_bytes;
     record.seconds = watch.seconds();
@@ -127,6 +133,8 @@ class Trial {
   }
 
   Job job_;
+  std::optional<CalibrationFacts> calibration_;  // of all windows
+  std::optional<TrialFacts> trial_;
   ModelShapes shapes_;
   Listener& listener_;
 };

@@ -25,6 +25,8 @@ int run_inspect(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
 int run_bench(const Arguments& arguments);
 int run_data(const Arguments& arguments);
+int run_diagnose(const Arguments& arguments);
+int run_report(const Arguments& arguments);
 
 // Exit codes that no Error stands for; the others: exit_code() of hesse/error.h.
 constexpr int kExitFine = 0;

@@ -30,6 +30,7 @@ class Console : public Listener {
 
   double elapsed() const;
   const Manner& manner() const { return manner_; }
+  bool on_terminal() const { return terminal_; }
 
  protected:
   void erase_progress();

@@ -24,6 +24,8 @@ constexpr Command kCommands[] = {
     {"check", "what can be known before work, and what to do about it", run_check},
     {"data", "what a calibration text gives: documents, tokens, where it begins", run_data},
     {"quantize", "make a quantized copy of a model", run_quantize},
+    {"diagnose", "what the record of a result says about it, and what to do", run_diagnose},
+    {"report", "a page about a result, or several side by side", run_report},
     {"eval", "perplexity of models, what quantization lost, tasks", run_eval},
     {"generate", "text from a model", run_generate},
     {"compare", "answers of several models side by side", run_compare},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/report_text.h"
 #include "cli/run_log.h"
 #include "cli/signals.h"
 #include "cli/text.h"
@@ -102,7 +103,10 @@ int run_quantize(const Arguments& arguments) {
   const RunRecord record = quantize_or_tell_how_to_go_on(arguments, options, log);
   log.finish_layer();
   if (manner.json) log.output(to_json(record) + '\n');
-  log.summary(summary_text(record));
+  // A trial has few tokens by intention; what they say of the result is not told.
+  log.summary(record.forecast
+                  ? summary_text(record)
+                  : end_of_run(summary_text(record), record, diagnose(record), log.on_terminal() || manner.verbose));
   return record.fallbacks() > 0 ? kExitNotAllWell : kExitFine;
 }
 

@@ -9,11 +9,11 @@ Json bucket_json(const LengthBucket& bucket) {
   return Json::Object{{"from", bucket.from}, {"to", bucket.to}, {"sequences", bucket.count}};
 }
 
+}  // namespace
+
 Json script_json(const ScriptShare& script) {
   return Json::Object{{"script", text(script.name)}, {"share", script.share}};
 }
-
-}  // namespace
 
 Json finding_json(const Finding& finding) {
   return Json::Object{{"severity", text(severity_name(finding.severity))},

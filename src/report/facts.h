@@ -30,6 +30,7 @@ Json list_of(const std::vector<Item>& items, ToJson to) {
   return out;
 }
 
+Json script_json(const ScriptShare& script);
 Json finding_json(const Finding& finding);
 Json source_json(const TextFacts& source);        // for the record, which travels: the text itself stays
 Json shown_source_json(const TextFacts& source);  // with its lengths and its beginning

@@ -95,10 +95,31 @@ Json machine_json(const RunRecord& record) {
                       {"compute", text(record.compute)},     {"compute_reason", text(record.compute_reason)}};
 }
 
+// Without ids and text, which stay.
+Json digest_json(const CalibrationFacts& facts) {
+  return Json::Object{{"duplicate_sequences", facts.duplicate_sequences},
+                      {"repeated", facts.repeated},
+                      {"padding", facts.padding},
+                      {"unknown", facts.unknown},
+                      {"distinct_tokens", facts.distinct_tokens},
+                      {"vocabulary_share", facts.vocabulary_share},
+                      {"scripts", list_of(facts.scripts, script_json)}};
+}
+
 Json calibration_json(const RunRecord& record) {
   return Json::Object{{"sequences", record.calibration_sequences},
                       {"tokens", record.calibration_tokens},
-                      {"sources", list_of(record.calibration_sources, source_json)}};
+                      {"sources", list_of(record.calibration_sources, source_json)},
+                      {"digest", record.calibration ? digest_json(*record.calibration) : Json()}};
+}
+
+Json tokenizer_trial_json(const std::optional<TrialFacts>& trial) {
+  if (!trial) return {};
+  return Json::Object{{"text", text(trial->text)},
+                      {"predictions", trial->predictions},
+                      {"nll", trial->nll},
+                      {"nll_with_bos", measured(trial->nll_bos)},
+                      {"uniform_nll", trial->uniform}};
 }
 
 Json inputs_json(const RunRecord& record) {
@@ -224,6 +245,7 @@ std::string to_json(const RunRecord& record) {
                            {"machine", machine_json(record)},
                            {"inputs", inputs_json(record)},
                            {"calibration", calibration_json(record)},
+                           {"tokenizer_trial", tokenizer_trial_json(record.tokenizer_trial)},
                            {"result", result_json(record)},
                            {"cost", cost_json(record)},
                            {"warnings", std::move(warnings)},

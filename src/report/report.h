@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hesse/events.h"
@@ -12,6 +13,9 @@
 namespace hesse {
 
 std::string to_json(const RunRecord& record);  // "hesse-run/1"; without folders: paths keep their last part
+// The record that such a text was made of. Error(kBadInput) names `where`, and what is wrong with a text of another
+// schema, a damaged one, or one of an earlier version that lacks members.
+RunRecord record_from_json(std::string_view text, const std::string& where);
 std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);
 std::string to_json(const TasksResult& result);
@@ -23,6 +27,8 @@ std::string to_json(const VerifyResult& result);
 std::string to_json(const TokenizeResult& result);
 std::string to_json(const BenchResult& result);
 std::string to_json(const DataResult& result);
+std::string to_json(const DiagnosisResult& result);
+std::string to_json(const ReportResult& result);
 std::string to_json(const std::vector<FamilyInfo>& families);
 std::string to_json(const std::vector<LinearSetting>& settings);
 

@@ -14,6 +14,22 @@
 namespace hesse {
 namespace {
 
+// Of the weights that the forward pass has; what rounding to bfloat16 does to it is far below what it is looked at for.
+double rms_of(const Linear& linear) {
+  const ConstComputeView weight = linear.weight.view();
+  double sum = 0;
+  for (int64_t row = 0; row < weight.rows; ++row) {
+    for (int64_t column = 0; column < weight.cols; ++column) {
+      const double value = weight.type == ComputeType::kF32
+                               ? static_cast<double>(weight.f32()(row, column))
+                               : static_cast<double>(bf16_to_float(weight.bf16()(row, column)));
+      sum += value * value;
+    }
+  }
+  const double rms = std::sqrt(sum / static_cast<double>(std::max<int64_t>(1, linear.weight.size())));
+  return std::isfinite(rms) ? rms : -1;
+}
+
 LinearRecord shape_record(const Job& job, int64_t layer, const Linear& linear) {
   LinearRecord record;
   record.name = linear.name;
@@ -24,6 +40,7 @@ LinearRecord shape_record(const Job& job, int64_t layer, const Linear& linear) {
   record.bits = spec.bits;
   record.group_size = spec.group_size;
   record.symmetric = spec.symmetric;
+  record.weight_rms = rms_of(linear);
   return record;
 }
 

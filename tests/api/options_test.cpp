@@ -295,6 +295,18 @@ TEST(ConvertOptions, EachFieldIsChecked) {
   expect_problem(usable, "threads", [](auto& o) { o.threads = -1; });
 }
 
+TEST(ReportOptions, EachFieldIsChecked) {
+  ReportOptions usable;
+  usable.model = "a";
+  usable.others = {"b"};
+  expect_problem(usable, "model", [](auto& o) { o.model.clear(); });
+  expect_problem(usable, "model", [](auto& o) { o.others = {"b", ""}; });
+  expect_problem(usable, "eval", [](auto& o) { o.eval = {"one.json"}; });
+  DiagnoseOptions one;
+  one.model = "a";
+  expect_problem(one, "model", [](auto& o) { o.model.clear(); });
+}
+
 TEST(VerifyOptions, EachFieldIsChecked) {
   VerifyOptions usable;
   usable.model = "model";
@@ -323,6 +335,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
   EXPECT_EQ(count(DataOptions()), 9);
   EXPECT_EQ(count(ConvertOptions()), 6);
   EXPECT_EQ(count(VerifyOptions()), 1);
+  EXPECT_EQ(count(DiagnoseOptions()), 1);
+  EXPECT_EQ(count(ReportOptions()), 2);
 }
 
 }  // namespace

@@ -51,6 +51,8 @@ TEST(Tool, HelpNamesEveryOption) {
   expect_help_names_every_option<BenchOptions>("bench");
   expect_help_names_every_option<DataOptions>("data");
   expect_help_names_every_option<TokenizeOptions>("tokenize");
+  expect_help_names_every_option<DiagnoseOptions>("diagnose");
+  expect_help_names_every_option<ReportOptions>("report");
   EXPECT_THAT(standard_output("inspect -h").out, HasSubstr("hesse inspect MODEL"));
 }
 
@@ -100,6 +102,9 @@ TEST(Tool, UsageErrorsLeaveWithTwo) {
       {"eval M --text c --quiet --verbose", "excludes"},
       {"generate M --prompt x --top-p 2", "top-p is 2"},
       {"inspect", "model is missing"},
+      {"report", "model is missing"},
+      {"report A B --eval c", "eval has 1 files for 2 results"},
+      {"diagnose", "model is missing"},
       {"bench --preset quick", "preset is 'quick'; must be fast, balanced, best or classic"},
       {"bench M", "unexpected argument 'M'"},
   };

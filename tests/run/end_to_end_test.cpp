@@ -139,7 +139,7 @@ TEST_F(EndToEnd, ShardsAndOtherFilesAreThere) {
   EXPECT_TRUE(fs::exists(folder_ / "sharded/model.safetensors.index.json"));
   EXPECT_FALSE(fs::exists(folder_ / "sharded/model.safetensors"));
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md",
-                           "quantize_config.json", "hesse-run.json"}) {
+                           "quantize_config.json", "hesse-run.json", "hesse-report.html"}) {
     EXPECT_TRUE(fs::exists(folder_ / "sharded" / name)) << name;
   }
   EXPECT_EQ(read_text_file(folder_ / "sharded/tokenizer.json"), read_text_file(kDemo / "tokenizer.json"));

@@ -1,0 +1,35 @@
+// Pictures as SVG inside the page: colours are classes of the page's style, so that dark and print follow.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace hesse {
+
+struct Curve {
+  std::string name;
+  std::vector<double> values;  // by layer; NaN: a gap
+};
+
+struct Plot {
+  std::string title;               // told to screen readers, shown as the caption
+  std::string unit;                // of the vertical axis
+  std::vector<Curve> curves;       // five at most
+  std::vector<std::string> ticks;  // names of the layers
+};
+
+// Curves over the depth, each with a dash pattern and a mark of its own beside its colour. Empty without numbers.
+std::string svg(const Plot& plot);
+
+struct HeatMap {
+  std::string title;
+  std::string unit;
+  std::vector<std::string> columns;
+  std::vector<std::string> rows;
+  std::vector<std::vector<double>> values;  // [rows][columns]; NaN: no cell
+};
+
+// Light is little, dark is much; every cell tells its number when pointed at.
+std::string svg(const HeatMap& map);
+
+}  // namespace hesse

@@ -48,6 +48,23 @@ void write_text(const fs::path& path) {
   write_text_file(path, text);
 }
 
+// What the reference says under `key`, where it says something.
+std::vector<std::string> said_of(const fs::path& reference, const char* key) {
+  const Json made = Json::parse(read_text_file(reference / "reference.json"), "reference.json");
+  std::vector<std::string> names;
+  if (const Json* list = made.find(key)) {
+    for (const Json& name : list->as_array(key)) names.push_back(name.as_string(key));
+  }
+  return names;
+}
+
+// Those whose experts lie together in one tensor.
+std::vector<fs::path> packed_references() {
+  std::vector<fs::path> folders = reference_models();
+  std::erase_if(folders, [](const fs::path& folder) { return said_of(folder, "split").empty(); });
+  return folders;
+}
+
 class Quantized : public testing::TestWithParam<fs::path> {
  protected:
   void SetUp() override {
@@ -88,15 +105,7 @@ class Quantized : public testing::TestWithParam<fs::path> {
     return evaluate(options, listener).perplexity;
   }
   std::vector<std::string> linears() const { return listed("linears"); }
-  // What the reference says under `key`, where it says something.
-  std::vector<std::string> listed(const char* key) const {
-    const Json made = Json::parse(read_text_file(GetParam() / "reference.json"), "reference.json");
-    std::vector<std::string> names;
-    if (const Json* list = made.find(key)) {
-      for (const Json& name : list->as_array(key)) names.push_back(name.as_string(key));
-    }
-    return names;
-  }
+  std::vector<std::string> listed(const char* key) const { return said_of(GetParam(), key); }
 
   // All linears of the reference are packed under their names in the file.
   void check_names(const RunRecord& record) const {
@@ -148,6 +157,8 @@ class Quantized : public testing::TestWithParam<fs::path> {
 };
 std::string name_of(const testing::TestParamInfo<fs::path>& model) { return model.param.filename().string(); }
 INSTANTIATE_TEST_SUITE_P(Families, Quantized, testing::ValuesIn(reference_models()), name_of);
+class QuantizedExperts : public Quantized {};
+INSTANTIATE_TEST_SUITE_P(Families, QuantizedExperts, testing::ValuesIn(packed_references()), name_of);
 
 TEST_P(Quantized, TheResultIsWhatLoadersExpectAndRuns) {
   Listener listener;
@@ -161,9 +172,7 @@ TEST_P(Quantized, TheResultIsWhatLoadersExpectAndRuns) {
 }
 
 // As plain numbers experts are the one tensor that they were, and compute what the codes say.
-TEST_P(Quantized, ExpertsOfPlainResultsLieTogetherAgain) {
-  const std::vector<std::string> split = listed("split");
-  if (split.empty()) GTEST_SKIP() << "its experts lie apart";
+TEST_P(QuantizedExperts, OfPlainResultsLieTogetherAgain) {
   Listener listener;
   QuantizeOptions packed = options(), plain = options();
   packed.method = plain.method = "rtn";

@@ -207,7 +207,7 @@ TEST(Diagnosis, PerplexityIsJudgedByBits) {
   const EvalResult worse = evaluated(36);
   record.options.bits = 4;
   record.options.preset = "fast";
-  EXPECT_THAT(diagnose(record, &worse)[0].advice, HasSubstr("--preset balanced, --group-size 64, --asym, --bits 8"));
+  EXPECT_THAT(diagnose(record, &worse)[0].advice, HasSubstr("--preset balanced, --group-size 64, --protect 5, --asym, --bits 8"));
 }
 
 // Without a trial the vocabulary is known from the text, and the original's perplexity tells of a wrong tokenizer.

@@ -268,7 +268,7 @@ class Measuring {
     });
   }
 
-  // The damage of a unit, for the time being as a share of what its block does.
+  // The damage of a unit, as a share of what its block does until the end of the model is known (share_out).
   void add_unit(int64_t layer, const std::vector<LinearShape>& linears,
                 const std::map<std::string, LinearLosses>& losses, double moved) {
     MeasuredUnit unit;

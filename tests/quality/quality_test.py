@@ -217,7 +217,7 @@ class Render(unittest.TestCase):
 
     def test_the_approved_document(self):
         """The fixture is the document that the fixture's results make; every change of a number is seen."""
-        arguments = [f"--{name}={HERE / file}" for name, file in (("results", "results.jsonl"), ("peers", "peers.jsonl"))]
+        arguments = [f"--{name}={HERE / file}" for name, file in (("results", "results.jsonl"), ("peers", "peers.jsonl"), ("bits", "bits.jsonl"))]
         self.assertEqual(self.run_render("--check", f"--document={HERE / 'approved.md'}", *arguments)[0], 0)
         approved = (HERE / "approved.md").read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,8 @@ Preset fast, 64 windows of 512 tokens, seed 0. Cells that are in the results fil
 """
 import argparse
 import json
+import re
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -97,8 +99,6 @@ def run_model(args, setup, revision: str) -> None:
 
 
 def linears_of(info: dict) -> list:
-    import re
-
     return [{**linear, "layer": int(re.search(r"\.(\d+)\.", linear["name"])[1])} for linear in info["linears"]]
 
 
@@ -121,6 +121,64 @@ def predictions(args) -> None:
                     "predicted_kl": said, "kl": found["kl"]}  # fmt: skip
             results.append(args.results, cell, KEY)
             print(f"{names[0]}: predicted {said:.5f}, measured {found['kl']:.5f}", flush=True)
+
+
+# ---- the tables of docs/QUALITY.md
+
+
+def table_of(cells: list) -> str:
+    """Rows by target, beside the smallest uniform setting that is not smaller than what the target reached."""
+    uniform = sorted((c for c in cells if c["way"] == "uniform"), key=lambda c: c["bits"])
+    position = {c["setting"]: c for c in cells if c["way"] == "by position"}
+    rows = ["| target | bits a weight | increase, % | KL | uniform, not smaller | increase, % | KL | by position | increase, % | KL |",
+            "| " + " | ".join(["---"] * 10) + " |"]  # fmt: skip
+    for cell in sorted((c for c in cells if c["way"] == "target"), key=lambda c: c["bits"]):
+        other = next((c for c in uniform if c["bits"] >= cell["bits"] - 1e-3), None)
+        named = f"{other['setting']} ({other['bits']:.2f})" if other else "–"
+        near = position.get(cell["setting"])
+        rows.append(
+            f"| {float(cell['setting']):g} | {cell['bits']:.3f} | {numbers(cell)} | {named} | {numbers(other)} | "
+            f"{near['bits']:.2f} | {numbers(near)} |" if near else
+            f"| {float(cell['setting']):g} | {cell['bits']:.3f} | {numbers(cell)} | {named} | {numbers(other)} | – | – | – |"
+        )
+    first = cells[0]
+    note = f"{first['windows']} windows of 512 tokens of {', '.join(first['text'])}, original perplexity {first['perplexity_original']:.3f}; "
+    note += f"seed 0; {first['processor']}, {' and '.join(sorted({str(c['threads']) for c in cells}))} threads. "
+    return "\n".join(rows) + f"\n\n{note}Measured at {', '.join(sorted({'`' + c['revision'] + '`' for c in cells}))}.\n"
+
+
+def numbers(cell) -> str:
+    return f"{cell['increase_percent']:+.1f} | {cell['kl']:.4f}" if cell else "– | –"
+
+
+def predictions_table(cells: list) -> str:
+    """Of the parts of a model: how the real divergence lies to the predicted one."""
+    ratios = sorted(cell["kl"] / cell["predicted_kl"] for cell in cells)
+    order = rank_correlation([cell["predicted_kl"] for cell in cells], [cell["kl"] for cell in cells])
+    rows = ["| parts | measured / predicted: least | median | most | rank correlation |", "| --- | --- | --- | --- | --- |"]
+    middle = statistics.median(ratios)
+    rows.append(f"| {len(cells)} | {ratios[0]:.2f} | {middle:.2f} | {ratios[-1]:.2f} | {order:.2f} |")
+    return "\n".join(rows) + f"\n\nMeasured at `{cells[0]['revision']}`.\n"
+
+
+def rank_correlation(a: list, b: list) -> float:
+    """Spearman's."""
+    ranks = [sorted(range(len(v)), key=v.__getitem__) for v in (a, b)]
+    places = [{index: place for place, index in enumerate(order)} for order in ranks]
+    n = len(a)
+    return 1 - 6 * sum((places[0][i] - places[1][i]) ** 2 for i in range(n)) / (n * (n * n - 1))
+
+
+def blocks_of(cells: list) -> dict:
+    """{name: text between the markers}"""
+    blocks = {}
+    for name in dict.fromkeys(cell["model"] for cell in cells):
+        own = [cell for cell in cells if cell["model"] == name]
+        if sizes := [cell for cell in own if cell["way"] != "part"]:
+            blocks[f"bits-{name}"] = table_of(sizes)
+        if parts := [cell for cell in own if cell["way"] == "part"]:
+            blocks[f"parts-{name}"] = predictions_table(parts)
+    return blocks
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the tables of docs/QUALITY.md and README.md from docs/quality/results.jsonl and docs/quality/peers.jsonl.
 
-    render.py [--check] [--document FILE] [--results FILE] [--peers FILE]
+    render.py [--check] [--document FILE] [--results FILE] [--peers FILE] [--bits FILE]
 
 What stands between `<!-- begin generated: NAME -->` and `<!-- end generated: NAME -->` is replaced. NAME is `variants`, the
-name of a model, or `peers-` and the name of a model; in README.md it is `summary`. With --document only that file is
+name of a model, or `peers-`, `bits-` or `parts-` and the name of a model; in README.md it is `summary`. With --document only that file is
 looked at. --check writes nothing and returns 1 when the document differs from
 what the results say.
 
@@ -22,6 +22,7 @@ from statistics import fmean, median
 from typing import Optional
 
 import ablation
+import bits
 import results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -203,7 +204,7 @@ def peer_cells(cells: Cells, place: tuple, usual: dict, notes: list) -> list:
     return numbers + [f"{fmean(cpu):.0f}" if cpu else NOTHING]
 
 
-def blocks_of(lines: list, peer_lines: list) -> dict:
+def blocks_of(lines: list, peer_lines: list, bit_lines: list) -> dict:
     """{name: text between the markers}"""
     models = [model.name for model in ablation.MODELS]
     unknown = {line["model"] for line in lines + peer_lines} - set(models)
@@ -216,7 +217,7 @@ def blocks_of(lines: list, peer_lines: list) -> dict:
     if any(cells.all for cells in ours.values()):
         blocks["variants"] = variants_table(list(ours.values()))
         blocks["summary"] = summary_table([cells for cells in ours.values() if cells.all])
-    return blocks
+    return blocks | bits.blocks_of(bit_lines)
 
 
 def summary_table(cells_of_models: list) -> str:
@@ -263,10 +264,11 @@ def main(arguments=None) -> int:
     parser.add_argument("--document", type=Path)
     parser.add_argument("--results", type=Path, default=ROOT / "docs/quality/results.jsonl")
     parser.add_argument("--peers", type=Path, default=ROOT / "docs/quality/peers.jsonl")
+    parser.add_argument("--bits", type=Path, default=ROOT / "docs/quality/bits.jsonl")
     args = parser.parse_args(arguments)
     different = 0
     try:
-        for file, blocks in documents_of(args, blocks_of(results.read(args.results), results.read(args.peers))):
+        for file, blocks in documents_of(args, blocks_of(results.read(args.results), results.read(args.peers), results.read(args.bits, bits.KEY))):
             old = file.read_text(encoding="utf-8")
             new = rewritten(old, blocks)
             if not args.check:

@@ -2,7 +2,7 @@
 """Measures what `--bits-target` is worth: perplexity and KL against size, beside settings that are the same for all linears.
 
     bits.py --tool build/release/hesse [--smollm2 DIR] [--gemma3-270m DIR] [--data DIR] [--models demo]
-            [--targets 2.5 3 3.5 4 4.5 5 6] [--results FILE] [--threads 2]
+            [--targets 2.5 3 3.5 4 4.5 5 6] [--uniform 3/32 4/32] [--results FILE] [--threads 2]
     bits.py --predictions --tool build/release/hesse     of the demo model: is the predicted damage of a part the real one?
 
 Ways of spending bits: "uniform", the same bits and group size everywhere; "by position", 4 or 8 bits more for the first and
@@ -22,7 +22,7 @@ import measure
 import results
 
 TARGETS = [2.5, 3, 3.5, 4, 4.5, 5, 6]
-UNIFORM = [(2, 64), (2, 32), (3, 128), (3, 64), (3, 32), (4, 128), (4, 64), (4, 32), (8, 128)]
+UNIFORM = ["2/64", "2/32", "3/128", "3/64", "3/32", "4/128", "4/64", "4/32", "8/128"]  # bits / group size
 KEY = ("model", "way", "setting", "revision")
 FLAGS = ["--preset", "fast", "--samples", 64, "--length", 512]
 
@@ -66,9 +66,10 @@ def position_recipe(linears: list, target: float) -> str:
 
 def ways_of(args, setup, linears: list, scratch: Path):
     """(way, setting, flags)"""
-    for bits, group in UNIFORM:
+    for setting in args.uniform:
+        bits, group = map(int, setting.split("/"))
         if all(linear["in"] % group == 0 for linear in linears):
-            yield "uniform", f"{bits}/{group}", ["--bits", bits, "--group-size", group]
+            yield "uniform", setting, ["--bits", bits, "--group-size", group]
     for target in args.targets:
         recipe = scratch / "position.toml"
         if all(linear["in"] % 128 == 0 for linear in linears):
@@ -186,6 +187,7 @@ def main() -> None:
     parser.add_argument("--tool", type=Path, required=True)
     ablation.add_setup_flags(parser)
     parser.add_argument("--targets", nargs="+", type=float, default=TARGETS)
+    parser.add_argument("--uniform", nargs="*", default=UNIFORM)
     parser.add_argument("--results", type=Path, default=measure.ROOT / "docs/quality/bits.jsonl")
     parser.add_argument("--revision", help="of the sources of the tool; found by git otherwise")
     parser.add_argument("--threads", type=int, default=2)

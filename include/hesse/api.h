@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hesse/error.h"
+#include "hesse/evaluation.h"
 #include "hesse/events.h"
 #include "hesse/options.h"
 #include "hesse/types.h"

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "hesse/types.h"
+#include "hesse/evaluation.h"
 
 namespace hesse {
 

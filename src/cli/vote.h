@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "hesse/types.h"
+#include "hesse/evaluation.h"
 
 namespace hesse {
 

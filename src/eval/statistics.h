@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "hesse/types.h"
+#include "hesse/evaluation.h"
 
 namespace hesse {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "eval/perplexity.h"
-#include "hesse/types.h"
+#include "hesse/evaluation.h"
 
 namespace hesse {
 

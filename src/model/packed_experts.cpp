@@ -51,17 +51,16 @@ int64_t ExpertsTensor::index(int64_t e, int64_t o, int64_t i) const {
   return e * out * in + (in_out ? i * out + o : o * in + i);
 }
 
-void ExpertsTensor::read(int64_t e, int64_t first, int64_t step, int64_t count, float* values) const {
+void ExpertsTensor::read(int64_t e, int64_t first, int64_t count, float* values) const {
   if (mxfp4 != nullptr) {
-    for (int64_t r = 0; r < count; ++r) mxfp4->row(e * out + first + r * step, values + r * in);
+    for (int64_t r = 0; r < count; ++r) mxfp4->row(e * out + first + r, values + r * in);
   } else if (!in_out) {
-    for (int64_t r = 0; r < count; ++r) convert_to_float(*plain, index(e, first + r * step, 0), in, values + r * in);
+    convert_to_float(*plain, index(e, first, 0), count * in, values);
   } else {
-    const int64_t width = (count - 1) * step + 1;
-    std::vector<float> outputs(static_cast<size_t>(width));
+    std::vector<float> outputs(static_cast<size_t>(count));
     for (int64_t i = 0; i < in; ++i) {
-      convert_to_float(*plain, index(e, first, i), width, outputs.data());
-      for (int64_t r = 0; r < count; ++r) values[r * in + i] = outputs[static_cast<size_t>(r * step)];
+      convert_to_float(*plain, index(e, first, i), count, outputs.data());
+      for (int64_t r = 0; r < count; ++r) values[r * in + i] = outputs[static_cast<size_t>(r)];
     }
   }
 }
@@ -72,9 +71,8 @@ TensorSpec ExpertPart::spec(std::string_view name) const {
 }
 
 void ExpertPart::read(int64_t from, int64_t count, float* values) const {
-  if (!bias) return of->read(expert, first + from * step, step, count, values);
-  for (int64_t r = 0; r < count; ++r)
-    convert_to_float(*of->biases, expert * of->out + first + (from + r) * step, 1, values + r);
+  if (!bias) return of->read(expert, first + from, count, values);
+  convert_to_float(*of->biases, expert * of->out + first + from, count, values);
 }
 
 PackedExperts::PackedExperts(const Checkpoint& checkpoint, const ModelConfig& config) {
@@ -143,12 +141,12 @@ void PackedExperts::add_parts(const ModelConfig& config, int64_t layer, const Ex
     const int64_t e = stage.expert;
     if (e >= config.experts.count) continue;
     if (stage.linears.size() == 1) {
-      add(stage.linears[0], {&down, e, 0, 1, config.hidden});
+      add(stage.linears[0], {&down, e, 0, config.hidden});
       continue;
     }
     // Halves also where outputs of gate and up take turns: GPTQModel cuts the tensor so, and mlp.cpp deals them out.
-    add(stage.linears[0], {&gate_up, e, 0, 1, width});
-    add(stage.linears[1], {&gate_up, e, width, 1, width});
+    add(stage.linears[0], {&gate_up, e, 0, width});
+    add(stage.linears[1], {&gate_up, e, width, width});
   }
 }
 

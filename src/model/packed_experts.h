@@ -30,8 +30,8 @@ struct ExpertsTensor {
   const TensorView& in_file() const { return plain != nullptr ? *plain : mxfp4->blocks(); }
   TensorSpec spec() const;                               // as a plain tensor; of MXFP4 BF16, which holds all its values
   int64_t index(int64_t e, int64_t o, int64_t i) const;  // of an element there
-  // Outputs [first, first + count * step) of expert e, every step-th: [count, in].
-  void read(int64_t e, int64_t first, int64_t step, int64_t count, float* values) const;
+  // Outputs [first, first + count) of expert e: [count, in].
+  void read(int64_t e, int64_t first, int64_t count, float* values) const;
 };
 
 // What stands for a tensor of one expert.
@@ -39,7 +39,6 @@ struct ExpertPart {
   const ExpertsTensor* of = nullptr;
   int64_t expert = 0;
   int64_t first = 0;  // output
-  int64_t step = 1;
   int64_t out = 0;
   bool bias = false;
 

@@ -87,7 +87,7 @@ void store_all(const ExpertsTensor& all, std::byte* to) {
   parallel_for(all.experts, [&](int64_t e) {
     std::vector<float> row(static_cast<size_t>(all.in));
     for (int64_t o = 0; o < all.out; ++o) {
-      all.read(e, o, 1, 1, row.data());
+      all.read(e, o, 1, row.data());
       for (int64_t i = 0; i < all.in; ++i)
         store_values(&row[static_cast<size_t>(i)], 1, DType::kBF16, to + all.index(e, o, i) * 2);
     }

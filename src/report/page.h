@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hesse/evaluation.h"
 #include "hesse/events.h"
 #include "hesse/types.h"
 

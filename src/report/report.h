@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hesse/evaluation.h"
 #include "hesse/events.h"
 #include "hesse/types.h"
 

@@ -25,7 +25,7 @@ bool is_packed_part(const Job& job, const std::string& name, const ExpertPart& p
 void scatter(const ExpertPart& part, const std::byte* from, std::byte* whole) {
   const ExpertsTensor& all = *part.of;
   parallel_for(part.out, [&](int64_t r) {
-    const int64_t output = part.first + r * part.step;
+    const int64_t output = part.first + r;
     for (int64_t i = 0; i < all.in; ++i)
       std::memcpy(whole + all.index(part.expert, output, i) * kBytes, from + (r * all.in + i) * kBytes, kBytes);
   });

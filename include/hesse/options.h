@@ -25,6 +25,7 @@ struct QuantizeOptions {
   std::string bits_choices = "2,3,4,8";   // of which bits_target may take
   int64_t protect = 0;                    // parts with the largest predicted damage that get 8 bits
   std::string measurement = {};           // file of what was measured for the two; empty: OUT.hesse-measurement.json
+  int lm_head = 0;                        // bits of the head, the linear that makes logits; 0: it stays in 16 bit
   bool print_recipe = false;              // of the tool: show what is decided for every linear, and stop
   std::string method = "gptq";            // or "rtn"
   int64_t samples = 128;                  // * calibration windows
@@ -64,6 +65,9 @@ struct QuantizeOptions {
   // AutoGPTQ has it) set the fields marked *; every other field as above. Error(kUsage) lists the names.
   static QuantizeOptions with_preset(const std::string& name);
 
+  // By what every linear would lose, which is measured first.
+  bool chooses_bits() const { return bits_target > 0 || protect > 0; }
+
   // Everything that cannot be meant, one sentence each; empty when usable. Does not touch the file system.
   std::vector<std::string> problems() const;
 };
@@ -92,6 +96,7 @@ void visit_options(Self& o, Visitor&& visit) requires requires {
   visit("bits-choices", o.bits_choices, "the bits that --bits-target may give: 4,8 is what the newest engines load");
   visit("protect", o.protect, "give 8 bits to this many parts with the largest predicted damage");
   visit("measurement", o.measurement, "file of what --bits-target or --protect measured, made or taken again");
+  visit("lm-head", o.lm_head, "bits of the head where it is not tied to the embedding: 8 is safe; 0: in 16 bit");
   visit("print-recipe", o.print_recipe, "show what is decided for every linear, and stop");
   visit("method", o.method, "gptq, or rtn (round to nearest, the baseline)");
   visit("samples", o.samples, "calibration windows");

@@ -37,7 +37,9 @@ std::vector<ShapeRate> measure_all(const Sides& shapes, const std::function<doub
 }
 
 // The layers are much alike; the last one has the experts where only some have.
-const PlannedLayer& typical_layer(const ModelShapes& model) { return model.layers.back(); }
+const PlannedLayer& typical_layer(const ModelShapes& model) {
+  return model.layers[model.layers.size() - (model.plans_head() ? 2 : 1)];
+}
 
 }  // namespace
 

@@ -94,8 +94,10 @@ void check_paths(Problems& problems, const QuantizeOptions& o) {
                   "calib is missing; method gptq needs a calibration text (rtn does without)");
 }
 
+bool is_width(int bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 8; }
+
 void check_bits(Problems& problems, int bits) {
-  problems.unless(bits == 2 || bits == 3 || bits == 4 || bits == 8, "bits is {}; must be 2, 3, 4 or 8", bits);
+  problems.unless(is_width(bits), "bits is {}; must be 2, 3, 4 or 8", bits);
 }
 
 // Of quantize, check and data alike.
@@ -145,7 +147,7 @@ void check_recipe(Problems& problems, const QuantizeOptions& o) {
   problems.unless(o.bits_target == 0 || o.protect == 0,
                   "bits-target and protect exclude each other; a target protects "
                   "what is worth it");
-  const bool measures = o.bits_target > 0 || o.protect > 0;
+  const bool measures = o.chooses_bits();
   problems.unless(!measures || !o.trial,
                   "trial goes without bits-target and protect; give what they chose as a recipe");
   problems.unless(!measures || o.redo.empty(), "redo goes without bits-target and protect; give a recipe");
@@ -173,6 +175,8 @@ void check_format(Problems& problems, const std::string& name, bool automatic) {
 // Everything but what is written and from which text, which `check` does without.
 void check_run(Problems& problems, const QuantizeOptions& o) {
   check_bits(problems, o.bits);
+  problems.unless(o.lm_head == 0 || is_width(o.lm_head), "lm-head is {}; must be 2, 3, 4 or 8, or 0 for 16 bit",
+                  o.lm_head);
   problems.unless(o.group_size >= -1, "group-size is {}; must be positive, -1 for a whole row, or auto", o.group_size);
   check_format(problems, o.format, true);
   problems.unless(o.pad_intermediate >= -1 && o.pad_intermediate <= kMaxWidth,

@@ -53,7 +53,8 @@ LinearSpec largest_spec(const Job& job) {
     if (group_size != -1 && (spec.group_size == -1 || group_size < spec.group_size)) spec.group_size = group_size;
   };
   for (const auto& [name, choice] : job.choices) {
-    if (!choice.skip) widen(choice.spec.bits, choice.spec.group_size);
+    const bool head = job.head && name == job.head->linears.front().name;
+    if (!choice.skip && !head) widen(choice.spec.bits, choice.spec.group_size);
   }
   if (job.options.bits_target > 0) widen(std::min(8, static_cast<int>(std::ceil(job.options.bits_target))), 32);
   return spec;
@@ -112,6 +113,7 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
   }
   request.settings = {.size = size,
                       .spec = largest_spec(job),
+                      .head = job.head ? choice_of(job, job.head->linears.front().name).spec : LinearSpec(),
                       .sweeps = job.gptq.sweeps,
                       .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
                       .file_bytes = element_bytes(job),
@@ -158,7 +160,7 @@ RunSeconds predict_seconds(const PlanRequest& request, const MachineRates& rates
 PlanFacts make_plan(const PlanRequest& request, Findings& findings) {
   PlanFacts facts;
   facts.parameters = static_cast<int64_t>(request.shapes.parameters());
-  facts.layers = std::ssize(request.shapes.layers);
+  facts.layers = std::ssize(request.shapes.layers) - (request.shapes.plans_head() ? 1 : 0);
   const MemoryPlan memory = plan_memory(request.shapes, request.settings);
   for (const PhaseMemory& phase : memory.phases)
     facts.memory.push_back({std::string(phase.phase), phase.where, static_cast<int64_t>(phase.bytes())});

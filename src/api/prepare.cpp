@@ -61,6 +61,7 @@ Prepared prepare(const QuantizeOptions& options, const Depth& depth, Listener& l
   prepare_model(prepared);
   apply_recipe(prepared);
   prepare_selection(prepared);
+  if (job.model != nullptr) prepare_head(prepared, job.model->config());
   prepare_text(prepared);
   if (depth.read_weights) read_weights(prepared, listener);
   run_trial(prepared, depth, listener);
@@ -93,6 +94,7 @@ Prepared prepare_config(const QuantizeOptions& options) {
     job.stages.insert(job.stages.end(), layer.stages.begin(), layer.stages.end());
   check_group_size(prepared);
   apply_recipe(prepared);
+  prepare_head(prepared, parse_model_config(config_as(job.config_json, job.options.as), "config.json"));
   return prepared;
 }
 

@@ -54,6 +54,7 @@ void check_group_size(Prepared& prepared);  // of job.stages
 int64_t width_of_mlps(const QuantizeOptions& options, const ModelConfig& config);
 void apply_recipe(Prepared& prepared);       // its rules
 void prepare_selection(Prepared& prepared);  // the linears that the run is about
+void prepare_head(Prepared& prepared, const ModelConfig& config);  // which may be one of them
 // That the format can store what was decided for each, and that engines can load it. Error(kUsage).
 void require_storable(const Job& job, const ModelShapes& shapes);
 void read_weights(Prepared& prepared, Listener& listener);

@@ -66,7 +66,8 @@ std::vector<double> trial_losses(const Model& model, const WeightSource& source,
     model.block(layer, ReadExperts::kWhenNeeded).forward(batch, h.view());
     if (!progress(static_cast<double>(layer + 1) / static_cast<double>(config.layers + 1))) return {};
   }
-  const Matrix<float> x = head_input(config, source, h.view());
+  Matrix<float> x(h.rows(), config.embedding_width);
+  HeadInput(config, source, ComputeType::kF32).make(h.view(), x.view());
   std::vector<Seen> seen(ids.size());
   const std::string module = head_module(config, source);
   for (int64_t first = 0; first < config.vocab; first += kSliceRows) {

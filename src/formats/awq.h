@@ -10,6 +10,7 @@ class AwqFormat final : public ExportFormat {
  public:
   std::string_view name() const override { return "awq"; }
   bool mixes() const override { return false; }
+  bool packs_head() const override { return false; }
   std::string why_not(int64_t out, int64_t in, const LinearSpec& spec) const override;
   std::string why_not(const QuantizedLinear& linear) const override;
   std::vector<TensorSpec> layout(std::string_view module, const LinearForm& form) const override;

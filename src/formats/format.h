@@ -29,7 +29,7 @@ struct FormatConfig {
   // loaders take every other linear of a model for a packed one.
   std::vector<std::string> plain = {};
   bool act_order = false;         // some group_of is not i / width (dynamic groups); engines are slower then
-  bool lm_head = false;           // lm_head is quantized too
+  std::string head = {};          // the module of the head, where that is packed too
   double damping = 0.01;          // information for readers
   std::string tool_version = {};  // "hesse:0.1.0"
   Json meta = Json::object();     // further members of "meta"; no paths or names of this machine
@@ -65,6 +65,9 @@ class ExportFormat {
 
   // Whether the configuration can say that linears differ in bits, group size or symmetry.
   virtual bool mixes() const { return true; }
+
+  // Whether its readers take a packed head.
+  virtual bool packs_head() const { return true; }
 
   // Empty when [out, in] with `spec` can be stored, else why not in one clause with the numbers, for instance
   // "in = 100 is not a multiple of 8 (32 / 4 bits)".

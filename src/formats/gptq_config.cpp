@@ -70,9 +70,11 @@ Json dynamic_rules(const FormatConfig& config) {
 
 // transformers does not look at "dynamic"; what this list does not name stays as it is. It takes names by their ends,
 // so that whole names tell the layers apart.
-Json packed_list(const std::vector<PackedModule>& modules) {
+Json packed_list(const FormatConfig& config) {
   Json::Array names;
-  for (const PackedModule& module : modules) names.emplace_back(module.name);
+  for (const PackedModule& module : config.packed) {
+    if (module.name != config.head) names.emplace_back(module.name);
+  }
   return Json(Json::Array{Json(std::move(names))});
 }
 
@@ -135,13 +137,13 @@ Json GptqFormat::config(const FormatConfig& config) const {
   object.set("sym", config.spec.symmetric);
   // One group for the whole row has no order.
   object.set("desc_act", config.act_order && config.spec.group_size != -1);
-  object.set("lm_head", config.lm_head);
+  object.set("lm_head", !config.head.empty());
   object.set("static_groups", false);
   object.set("true_sequential", true);
   object.set("damp_percent", storable_damping(config.damping));
   object.set("pack_dtype", "int32");
   if (Json rules = dynamic_rules(config); !rules.as_object("dynamic").empty()) object.set("dynamic", std::move(rules));
-  if (!config.skipped.empty()) object.set("modules_in_block_to_quantize", packed_list(config.packed));
+  if (!config.skipped.empty()) object.set("modules_in_block_to_quantize", packed_list(config));
   object.set("meta", std::move(meta));
   return object;
 }

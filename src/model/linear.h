@@ -30,6 +30,8 @@ struct LinearShape {
 
 constexpr int64_t kNoExpert = -1;
 
+constexpr std::string_view kHeadStage = "head";  // of the linear that makes logits
+
 // What the family's row and the config say of one layer, without any weights.
 struct StageShape {
   std::string_view name;             // "qkv", "o", "gate_up", "down"; with experts see moe.h

@@ -47,7 +47,15 @@ void normalise_rows(MatrixView<float> rows) {
 
 std::string head_module(const ModelConfig& config, const WeightSource& source) {
   const std::string own = config.own_head();
-  return source.has(own + ".weight") ? own : config.embedding_module();
+  const bool plain = source.has(own + ".weight");
+  return plain || source.linear_shape(own).out != 0 ? own : config.embedding_module();
+}
+
+StageShape head_stage(const ModelConfig& config) {
+  StageShape stage;
+  stage.name = kHeadStage;
+  stage.linears.push_back({config.own_head(), config.vocab, config.embedding_width, config.head_bias});
+  return stage;
 }
 
 std::vector<StageShape> model_stages(const ModelConfig& config) {
@@ -117,8 +125,23 @@ void Model::prefetch(int64_t layer) const {
   }
 }
 
+HeadInput::HeadInput(const ModelConfig& config, const WeightSource& source, ComputeType compute)
+    : norm_(final_norm(config, source)), project_out_(load_project_out(config, source, compute)) {}
+
+void HeadInput::make(MatrixView<const float> h, ComputeView x) const {
+  if (project_out_.name.empty()) return norm_rows(norm_, h, x);
+  ComputeMatrix wide(x.type, h.rows, h.cols);
+  norm_rows(norm_, h, wide.view());
+  Matrix<float> narrow(x.rows, x.cols);
+  apply_linear(project_out_, std::as_const(wide).view(), narrow.view());
+  const ComputeMatrix made = to_compute_type(x.type, std::move(narrow));
+  std::vector<int64_t> rows(static_cast<size_t>(x.rows));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  copy_rows_to(made.view(), rows, x);
+}
+
 Model::Head::Head(const ModelConfig& config, const WeightSource& source, ComputeType compute)
-    : config_(config), norm_(final_norm(config, source)), project_out_(load_project_out(config, source, compute)) {
+    : config_(config), input_(config, source, compute) {
   head_.name = head_module(config, source);
   if (config.normed_head) {
     Matrix<float> weight = source.linear(head_.name);
@@ -131,12 +154,9 @@ Model::Head::Head(const ModelConfig& config, const WeightSource& source, Compute
 }
 
 ComputeMatrix Model::Head::input(MatrixView<const float> h) const {
-  ComputeMatrix x(head_.weight.type(), h.rows, h.cols);
-  norm_rows(norm_, h, x.view());
-  if (project_out_.name.empty()) return x;
-  Matrix<float> narrow(h.rows, config_.embedding_width);
-  apply_linear(project_out_, std::as_const(x).view(), narrow.view());
-  return to_compute_type(head_.weight.type(), std::move(narrow));
+  ComputeMatrix x(head_.weight.type(), h.rows, config_.embedding_width);
+  input_.make(h, x.view());
+  return x;
 }
 
 Matrix<float> Model::Head::logits(MatrixView<const float> h) const {
@@ -149,15 +169,6 @@ Matrix<float> Model::Head::logits_of_input(ConstComputeView x) const {
   apply_linear(head_, x, logits.view());
   finish_logits(config_, logits.view());
   return logits;
-}
-
-Matrix<float> head_input(const ModelConfig& config, const WeightSource& source, MatrixView<const float> h) {
-  Matrix<float> x(h.rows, config.hidden);
-  norm_rows(final_norm(config, source), h, x.view());
-  if (config.embedding_width == config.hidden) return x;
-  Matrix<float> narrow(h.rows, config.embedding_width);
-  apply_linear(load_project_out(config, source, ComputeType::kF32), x.view(), narrow.view());
-  return narrow;
 }
 
 Linear head_slice(const ModelConfig& config, const WeightSource& source, int64_t first, int64_t count) {

@@ -19,6 +19,18 @@ struct TokenPlaces {
   int64_t first = 0;
 };
 
+// What the head multiplies: the final norm of the residual stream and, in few models, a projection of that.
+class HeadInput {
+ public:
+  HeadInput(const ModelConfig& config, const WeightSource& source, ComputeType compute);
+  // x [rows, embedding_width], of the compute type, of h [rows, hidden].
+  void make(MatrixView<const float> h, ComputeView x) const;
+
+ private:
+  Norm norm_;
+  Linear project_out_;  // without a weight where there is none
+};
+
 class Model {
  public:
   // `source` must outlive the model. Checks that every tensor that the config asks for is there with the right shape:
@@ -46,8 +58,7 @@ class Model {
 
    private:
     const ModelConfig& config_;
-    Norm norm_;
-    Linear project_out_;  // without a weight where there is none
+    HeadInput input_;
     Linear head_;
   };
   Head head() const { return Head(config_, source_, compute_); }
@@ -65,9 +76,12 @@ class Model {
 // Every linear of every layer, in the order of solving.
 std::vector<StageShape> model_stages(const ModelConfig& config);
 
-// The head in slices, for those who have no room for all of it. x [rows, embedding_width] of h [rows, hidden]: what the
-// head multiplies; its rows [first, first + count) as a linear of their own; and what becomes of their outputs.
-Matrix<float> head_input(const ModelConfig& config, const WeightSource& source, MatrixView<const float> h);
+// The one linear of the head, named as in the file, of a model that has a head of its own.
+StageShape head_stage(const ModelConfig& config);
+
+// The head in slices, for those who have no room for all of it: its rows [first, first + count) as a linear of their
+// own, in float32; and what becomes of their outputs.
+constexpr int64_t kHeadRows = 8192;  // of a head that is quantized, together
 Linear head_slice(const ModelConfig& config, const WeightSource& source, int64_t first, int64_t count);
 void finish_logits(const ModelConfig& config, MatrixView<float> logits);
 

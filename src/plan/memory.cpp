@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "model/model.h"
 #include "plan/prediction.h"
 #include "quant/descent.h"
 #include "quant/gptq.h"
@@ -51,7 +52,8 @@ class Planner {
 
   MemoryPlan run() {
     propose({"check", "", outside(file_of_largest_tensor())});
-    for (const PlannedLayer& layer : model_.layers) {
+    for (const PlannedLayer& whole : model_.layers) {
+      const PlannedLayer layer = whole.is_head() ? rows_of_head(whole) : whole;
       layer_ = &layer;
       block_weights_ = 0;
       for (const PlannedStage& stage : layer.stages) block_weights_ += of_expert(stage) ? 0 : stage_weights(stage);
@@ -73,12 +75,12 @@ class Planner {
         // All experts read one input, which stays; what they bring in between is in expert_memory().
         const bool last = i + 1 == layer.stages.size() || of_expert(stage);
         const PlannedStage* next = last ? nullptr : &layer.stages[i + 1];
-        add_forward(stage, next);
+        if (!stage.is_head()) add_forward(stage, next);
         if (next != nullptr) buffers_.step(rows_of(*next) * real(next->input_width()));
       }
     }
     layer_ = nullptr;
-    expert_ = 0;
+    expert_ = head_codes_ = 0;
     std::vector<MemoryPart> writing = outside(std::max(file_of_largest_tensor(), largest_packed()));
     writing.push_back({"activations", activations()});
     propose({"write", "", writing});
@@ -87,6 +89,14 @@ class Planner {
   }
 
  private:
+  // It is solved in parts, with the codes of all of it in memory (run/head.cpp).
+  PlannedLayer rows_of_head(PlannedLayer layer) {
+    LinearShape& linear = layer.stages.front().linears.front();
+    head_codes_ = 2 * packed(linear);
+    linear.out = std::min(linear.out, kHeadRows);
+    return layer;
+  }
+
   double streams() const { return real(s_.size.streams()); }
   double rows_of(const PlannedStage& stage) const { return rows_ * stage.token_share; }
 
@@ -163,6 +173,7 @@ class Planner {
                                      {"weights of a layer", block_weights()},
                                      {"activations", activations()}};
     if (expert_ > 0) parts.push_back({"an expert", expert_});
+    if (head_codes_ > 0) parts.push_back({"codes of the head", head_codes_});
     return parts;
   }
 
@@ -319,6 +330,7 @@ class Planner {
   const PlannedLayer* layer_ = nullptr;
   double block_weights_ = 0;  // of the layer, without experts
   double expert_ = 0;         // bytes of the expert whose turn it is
+  double head_codes_ = 0;     // bytes, once it is the head's turn
   Buffers buffers_;
   MemoryPlan plan_;
 };

@@ -18,6 +18,7 @@ namespace hesse {
 struct MemorySettings {
   QuantizeSize size = {};
   LinearSpec spec = {};
+  LinearSpec head = {};       // of a head that is planned (ModelShapes::add_head)
   int64_t sweeps = 4;         // of the solver's descent; none needs less
   int64_t compute_bytes = 4;  // an element of weights and inputs in the forward pass: 4 (f32) or 2 (bf16)
   int64_t file_bytes = 2;     // an element in the weight files

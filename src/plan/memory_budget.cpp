@@ -90,10 +90,11 @@ DiskPlan plan_disk(const ModelShapes& model, const MemorySettings& settings, con
         rest += stage_weights(stage);
         continue;
       }
+      const LinearSpec& spec = model.layers[l].is_head() ? settings.head : settings.spec;
       for (const LinearShape& linear : stage.linears) {
-        for (const TensorSpec& tensor : format.tensors(linear.name, linear.out, linear.in, settings.spec))
+        for (const TensorSpec& tensor : format.tensors(linear.name, linear.out, linear.in, spec))
           packed += static_cast<double>(tensor.bytes());
-        for (const TensorSpec& tensor : working.tensors(linear.name, linear.out, linear.in, settings.spec))
+        for (const TensorSpec& tensor : working.tensors(linear.name, linear.out, linear.in, spec))
           units += static_cast<double>(tensor.bytes());
       }
     }

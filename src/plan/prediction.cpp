@@ -54,6 +54,7 @@ double tokens_through(const PlannedStage& stage, double tokens) { return tokens 
 
 double forward_seconds(const ModelShapes& model, const PlannedStage& stage, const QuantizeSize& size,
                        const MachineRates& rates) {
+  if (stage.is_head()) return 0;  // a norm
   const double tokens = tokens_through(stage, real(size.tokens()));
   double seconds = real(size.streams()) * linears_seconds(stage, tokens, rates);
   for (int64_t stream = 0; stream < size.streams(); ++stream) {

@@ -65,6 +65,12 @@ ModelShapes::ModelShapes(const ModelConfig& config)
   }
 }
 
+void ModelShapes::add_head(const StageShape& head) {
+  PlannedLayer layer;
+  layer.stages.push_back(planned(head));
+  layers.push_back(std::move(layer));
+}
+
 double planned_weights(const PlannedStage& stage) {
   double weights = 0;
   for (const LinearShape& linear : stage.linears)
@@ -84,7 +90,7 @@ double ModelShapes::parameters() const {
   double other = outer;
   for (const PlannedLayer& layer : layers) other += static_cast<double>(layer.other_parameters);
   const double embedding = static_cast<double>(vocab) * static_cast<double>(embedding_width);
-  return linear_weights() + other + embedding * (tied_head ? 1 : 2);
+  return linear_weights() + other + embedding * (tied_head || plans_head() ? 1 : 2);
 }
 
 int64_t ModelShapes::widest_in() const {

@@ -20,6 +20,7 @@ struct PlannedStage : StageShape {
   Split split = Split::kOutputs;
   bool fused = false;      // engines make one linear of them: what holds for its outputs holds for their sum
   double token_share = 1;  // of all tokens, those that reach it: fewer than all reach an expert
+  bool is_head() const { return name == kHeadStage; }  // nothing waits for what it computes
 };
 
 struct PlannedLayer {
@@ -28,6 +29,7 @@ struct PlannedLayer {
   int64_t kv_width = 0;              // of all keys, and of all values, of one token
   int64_t window = 0;                // keys that a query sees at most; 0: all before it
   int64_t other_parameters = 0;      // norms, biases, routers
+  bool is_head() const { return stages.front().is_head(); }
 };
 
 struct ModelShapes {
@@ -46,6 +48,10 @@ struct ModelShapes {
   std::vector<PlannedLayer> layers;
   int64_t embedding_width = 0;  // hidden, but in few models
   double outer = 0;             // parameters before and behind the layers besides embedding and head
+
+  // A head that is quantized too: a layer of one stage behind the others.
+  void add_head(const StageShape& head);
+  bool plans_head() const { return !layers.empty() && layers.back().is_head(); }
 
   double linear_weights() const;  // of all linears that are quantized
   double parameters() const;      // a tied head once

@@ -20,7 +20,7 @@ void add_stage(const PlannedStage& stage, const QuantizeSize& size, StagePart pa
   const double tokens = real(size.tokens()) * stage.token_share;
   const double in = real(stage.in());
   const double weights = stage_weights(stage);
-  work.linears += 2 * tokens * weights * streams_of(part, size);
+  if (!stage.is_head()) work.linears += 2 * tokens * weights * streams_of(part, size);
   if (part != StagePart::kAll) return;
   for (const ColumnRange& block : hessian_blocks(stage, size)) {
     const double width = real(block.count);

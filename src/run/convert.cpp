@@ -53,6 +53,8 @@ Conversion::Conversion(ConversionRequest request, const Progress& progress) : r_
       refuse(fmt::format("'{}' has no place in format {}: {}", modules_[i], r_.to.name(), problem));
     forms_.push_back(form_of(linear));
     forms_.back().in_out = r_.in_out;
+    if (modules_[i] == r_.head && !r_.to.packs_head())
+      refuse(fmt::format("'{}' is packed, and readers of format {} want it in 16 bit", r_.head, r_.to.name()));
     require_one_spec(i);
     r_.checkpoint.release_module(modules_[i]);
   }
@@ -149,9 +151,11 @@ FormatConfig Conversion::format_config() const {
                       .damping = damping_of(quantization_),
                       .tool_version = "hesse:" + r_.version};
   const auto is_head = [&](const std::string& module) { return module == r_.head; };
-  config.lm_head = std::any_of(modules_.begin(), modules_.end(), is_head);
-  if (!r_.head.empty() && !config.lm_head && std::none_of(config.plain.begin(), config.plain.end(), is_head))
+  if (std::any_of(modules_.begin(), modules_.end(), is_head)) {
+    config.head = r_.head;
+  } else if (!r_.head.empty() && std::none_of(config.plain.begin(), config.plain.end(), is_head)) {
     config.plain.push_back(r_.head);
+  }
   config.act_order = std::any_of(forms_.begin(), forms_.end(), [](const LinearForm& form) { return form.act_order; });
   config.meta.set("converted_from", std::string(r_.from.name()));
   return config;

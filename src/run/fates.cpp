@@ -26,12 +26,11 @@ LinearSpec spec_in_result(const Job& job, const std::string& linear) {
 }
 
 StageParts parts_of(const Job& job) {
-  const ModelConfig& config = job.model->config();
   StageParts parts;
   size_t layers = 0;     // to the last that is worked on
   bool changed = false;  // some linear so far may have other weights than the original's
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const std::vector<StageShape> stages = layer_stages(config, layer);
+  for (int64_t layer = 0; layer < layer_count(job); ++layer) {
+    const std::vector<StageShape> stages = stages_of_layer(job, layer);
     // The streams part in front of a layer.
     changed = changed || std::any_of(stages.begin(), stages.end(),
                                      [&](const StageShape& stage) { return any(stage, job, is_touched); });

@@ -8,6 +8,19 @@
 
 namespace hesse {
 
+int64_t layer_count(const Job& job) { return job.model->config().layers + (job.head ? 1 : 0); }
+
+std::vector<StageShape> stages_of_layer(const Job& job, int64_t layer) {
+  const ModelConfig& config = job.model->config();
+  return layer < config.layers ? layer_stages(config, layer) : std::vector{*job.head};
+}
+
+ModelShapes shapes_of(const Job& job) {
+  ModelShapes shapes(job.model->config());
+  if (job.head) shapes.add_head(*job.head);
+  return shapes;
+}
+
 LinearChoice choice_of(const Job& job, const std::string& linear) {
   const auto own = job.choices.find(linear);
   return own != job.choices.end() ? own->second : LinearChoice{job.spec, job.gptq.damping};

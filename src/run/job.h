@@ -20,6 +20,7 @@
 #include "model/padded_source.h"
 #include "plan/choice.h"
 #include "plan/prediction.h"
+#include "plan/shapes.h"
 #include "quant/solver.h"
 #include "run/earlier_result.h"
 
@@ -34,7 +35,8 @@ struct Job {
   const PaddedSource* padded = nullptr;  // the source, where the MLPs are wider than in the files
   ComputeChoice compute;
   std::unique_ptr<Model> model;
-  std::vector<StageShape> stages;  // of all layers
+  std::vector<StageShape> stages;  // of all layers, and of the head where that is packed
+  std::optional<StageShape> head;  // where the result has it packed: the stage of a layer behind the last
   std::optional<Windows> windows;  // none: no calibration (method rtn)
   const ExportFormat* format = nullptr;
   const Solver* solver = nullptr;
@@ -52,6 +54,12 @@ struct Job {
   // For the time that is left; whoever knows the rates of the machine sets it. None: it is guessed from what is done.
   std::optional<RunSeconds> predicted;
 };
+
+// Layers with the head as one of its own, where that is packed, and the stages of each.
+int64_t layer_count(const Job& job);
+std::vector<StageShape> stages_of_layer(const Job& job, int64_t layer);
+// The shapes of all of that.
+ModelShapes shapes_of(const Job& job);
 
 // What is decided for a linear: a choice of its own, else what holds for all.
 LinearChoice choice_of(const Job& job, const std::string& linear);

@@ -129,7 +129,7 @@ class LayerRun {
   std::vector<SolvedLinear> solve(size_t index, double share) {
     Block::Stage& stage = block_.stages()[index];
     Collected collected = clock_.time("hessian", [&] { return collect_for(index); });
-    judge_unusable(collected, stage);
+    judge_unusable(job_, layer_, stage, collected, events_);
     PreparedStage prepared = clock_.time("factor", [&] { return prepare_stage(job_, layer_, stage, collected); });
     std::vector<SolvedLinear> solved;
     for (size_t i = 0; i < stage.linears.size(); ++i) {
@@ -159,24 +159,6 @@ class LayerRun {
     if (!experts_) return collect(job_, stage, streams_);
     const Intake intake = experts_->intake(index);
     return collect(job_, stage, experts_->streams(), &intake);
-  }
-
-  void judge_unusable(const Collected& collected, const Block::Stage& stage) const {
-    if (collected.left_out == 0) return;
-    const BadToken& bad = *collected.first_bad;
-    const double share = static_cast<double>(collected.left_out) / static_cast<double>(job_.windows->ids.size());
-    const std::string what =
-        fmt::format("layer {}, input of '{}': {} at sample {}, token {}, channel {}{}; {} of {} tokens cannot be used",
-                    layer_, stage.linears.front().name, bad.value, bad.sample, bad.token, bad.channel,
-                    bad.original ? " (original model)" : "", collected.left_out, job_.windows->ids.size());
-    if (share > job_.options.max_nonfinite) {
-      throw Error(
-          ErrorKind::kBadInput,
-          fmt::format("[activations] {}, more than --max-nonfinite {}; the model overflows on this text, or its "
-                      "weights are damaged",
-                      what, job_.options.max_nonfinite));
-    }
-    events_.unusable_tokens(what);
   }
 
   void finish(const Block& block, size_t stage, Stream& stream, std::vector<float>* peaks) {
@@ -231,6 +213,24 @@ PhaseClock::Scope::~Scope() {
     }
   }
   clock.phases_.push_back({phase, seconds});
+}
+
+void judge_unusable(const Job& job, int64_t layer, const Block::Stage& stage, const Collected& collected,
+                    const LayerEvents& events) {
+  if (collected.left_out == 0) return;
+  const BadToken& bad = *collected.first_bad;
+  const double share = static_cast<double>(collected.left_out) / static_cast<double>(job.windows->ids.size());
+  const std::string what =
+      fmt::format("layer {}, input of '{}': {} at sample {}, token {}, channel {}{}; {} of {} tokens cannot be used",
+                  layer, stage.linears.front().name, bad.value, bad.sample, bad.token, bad.channel,
+                  bad.original ? " (original model)" : "", collected.left_out, job.windows->ids.size());
+  if (share > job.options.max_nonfinite) {
+    throw Error(ErrorKind::kBadInput,
+                fmt::format("[activations] {}, more than --max-nonfinite {}; the model overflows on this text, or its "
+                            "weights are damaged",
+                            what, job.options.max_nonfinite));
+  }
+  events.unusable_tokens(what);
 }
 
 void quantize_layer(const Job& job, int64_t layer, Streams& streams, PhaseClock& clock, const LayerEvents& events) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hesse/events.h"
+#include "run/collect.h"
 #include "run/job.h"
 #include "run/stage.h"
 #include "run/streams.h"
@@ -47,6 +48,10 @@ struct LayerEvents {
   // Tokens with values that are not finite were left out in front of a stage; where the first of them lies.
   std::function<void(const std::string& what)> unusable_tokens;
 };
+
+// Tells of the tokens that were left out in front of `stage`. Error(kBadInput) when they are more than the user allows.
+void judge_unusable(const Job& job, int64_t layer, const Block::Stage& stage, const Collected& collected,
+                    const LayerEvents& events);
 
 // Quantizes the linears of `layer` in the order of their stages and carries the streams through it: each stage is
 // solved before its output is first computed, so everything behind it sees the quantized weights. A stage that was done

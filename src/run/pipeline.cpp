@@ -10,6 +10,7 @@
 #include "hesse/error.h"
 #include "io/file.h"
 #include "run/fates.h"
+#include "run/head.h"
 
 namespace hesse {
 namespace {
@@ -30,7 +31,7 @@ bool is_any(const std::vector<StagePart>& layer, StagePart part) {
 
 // The first layer whose forward pass this process needs.
 int64_t first_layer(const Job& job, const WorkDirectory& work) {
-  if (work.is_complete()) return job.model->config().layers;
+  if (work.is_complete()) return layer_count(job);
   if (!job.windows) return work.next().layer;
   return work.snapshot() ? work.snapshot()->layers : 0;
 }
@@ -81,7 +82,7 @@ void Run::restore() {
     for (const std::string& note : job_.notes) listener_.on_warning(note);
     return;
   }
-  const int64_t next = work_.is_complete() ? job_.model->config().layers : work_.next().layer;
+  const int64_t next = work_.is_complete() ? layer_count(job_) : work_.next().layer;
   share_before_ = static_cast<double>(next) / static_cast<double>(last_layer() + 1);
   listener_.on_resumed({.linears = work_.linears_done(),
                         .of = all_linears(job_),
@@ -109,12 +110,13 @@ void Run::solve(const SnapshotRule& rule) {
     stop_if_asked();
     job_.model->prefetch(layer + 1);
     const LayerEvents events = events_of(layer);
-    if (job_.windows) {
-      quantize_layer(job_, layer, streams, clock_, events);
-      if (layer < last) save_streams(layer + 1, streams, snapshots);
-    } else {
-      round_layer(job_, layer, clock_, events);
+    const bool head = layer == job_.model->config().layers;
+    if (!job_.windows) {
+      head ? round_head(job_, clock_, events) : round_layer(job_, layer, clock_, events);
+      continue;
     }
+    head ? quantize_head(job_, streams, clock_, events) : quantize_layer(job_, layer, streams, clock_, events);
+    if (layer < last) save_streams(layer + 1, streams, snapshots);
   }
 }
 
@@ -230,7 +232,8 @@ void Run::warn(const std::string& text) {
 }
 
 void Run::tell_progress(int64_t layer, double share_of_layer) {
-  const std::string what = fmt::format("layer {} of {}", layer + 1, job_.model->config().layers);
+  const int64_t layers = job_.model->config().layers;
+  const std::string what = layer < layers ? fmt::format("layer {} of {}", layer + 1, layers) : "the head";
   const double share = (static_cast<double>(layer) + share_of_layer) / static_cast<double>(last_layer() + 1);
   const double seconds = watch_.seconds();
   const double here = share - share_before_;  // of this process
@@ -306,7 +309,7 @@ RunRecord Run::record() const {
   record.compute = compute_name(job_.compute.type);
   record.compute_reason = job_.compute.reason;
   record.phases = clock_.phases();
-  record.work = quantize_work(job_.model->config(), size_of(job_), parts_);
+  record.work = quantize_work(shapes_of(job_), size_of(job_), parts_);
   record.output_bytes = writer_.output_bytes();
   record.bits_per_weight = writer_.bits_per_weight();
   record.predicted_damage = job_.predicted_damage;

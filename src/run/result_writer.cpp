@@ -47,6 +47,13 @@ std::vector<std::string> linears_where(const Job& job, const Condition& wanted) 
   return names;
 }
 
+// The module of the head where that is packed, else nothing.
+std::string packed_head(const Job& job) {
+  if (!job.head) return "";
+  const std::string& name = job.head->linears.front().name;
+  return is_packed(fate_of(job, name)) ? name : "";
+}
+
 // Those of the model that the result leaves plain. A head that is tied has no tensor, but loaders make a linear of it.
 std::vector<std::string> plain_matrices(const Job& job) {
   std::vector<std::string> matrices;
@@ -55,7 +62,7 @@ std::vector<std::string> plain_matrices(const Job& job) {
   }
   std::vector<std::string> plain = plain_modules(std::move(matrices), linears_where(job, is_packed));
   const std::string head = job.model->config().own_head();
-  if (std::find(plain.begin(), plain.end(), head) == plain.end()) plain.push_back(head);
+  if (packed_head(job).empty() && std::find(plain.begin(), plain.end(), head) == plain.end()) plain.push_back(head);
   return plain;
 }
 
@@ -89,6 +96,7 @@ Json quantization_config(const Job& job, const std::string& version) {
                              .packed = packed,
                              .skipped = linears_where(job, [](Fate fate) { return !is_packed(fate); }),
                              .plain = plain_matrices(job),
+                             .head = packed_head(job),
                              .damping = job.options.damping,
                              .tool_version = "hesse:" + version});
 }
@@ -175,7 +183,8 @@ void ResultWriter::for_each_plain(const WorkDirectory& work, const TensorSink& s
     const Checkpoint file = work.open(unit);
     for (const UnitLinear& linear : unit.linears) {
       if (linear.digest.empty()) continue;
-      write_form(*job_.format, linear.record.name, read_packed(job_, file, linear, config), in_out, take);
+      const bool head = linear.record.layer == job_.model->config().layers;
+      write_form(*job_.format, linear.record.name, read_packed(job_, file, linear, config), in_out && !head, take);
       file.release_module(linear.record.name);
     }
   }

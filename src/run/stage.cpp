@@ -234,7 +234,7 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   }
   if (collected.unreached) record.status = LinearStatus::kUnreached;
   set_losses(whole, static_cast<double>(job.windows->count()), record);
-  return {std::move(record), std::move(packed)};
+  return {std::move(record), std::move(packed), whole.energy};
 }
 
 SolvedLinear skip_linear(const Job& job, int64_t layer, const Linear& linear) {

@@ -30,6 +30,7 @@ PreparedStage prepare_stage(const Job& job, int64_t layer, const Block::Stage& s
 struct SolvedLinear {
   LinearRecord record;                    // all but the time and the outputs
   std::optional<QuantizedLinear> packed;  // none: the linear stays as it is
+  double energy = 0;                      // of its outputs, that the relative errors of the record are shares of
 };
 
 // Linear `index` of the stage, towards its target. The Hessians are prepared again where it wants them otherwise than

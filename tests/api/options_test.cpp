@@ -326,8 +326,8 @@ TEST(Options, VisitorsShowEveryFieldWithAHelpLine) {
     });
     return fields;
   };
-  EXPECT_EQ(count(QuantizeOptions()), 48);
-  EXPECT_EQ(count(CheckOptions()), 52);  // those of quantize and its own
+  EXPECT_EQ(count(QuantizeOptions()), 49);
+  EXPECT_EQ(count(CheckOptions()), 53);  // those of quantize and its own
   EXPECT_EQ(count(EvalOptions()), 13);
   EXPECT_EQ(count(CompareOptions()), 12);
   EXPECT_EQ(count(GenerateOptions()), 10);

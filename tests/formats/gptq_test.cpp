@@ -94,7 +94,7 @@ TEST(Gptq, ConfigurationHasTheMembersThatEnginesRead) {
             R"("true_sequential": true, "damp_percent": 0.01, "pack_dtype": "int32", )"
             R"("meta": {"quantizer": ["hesse:0.1.0"], "loss": 0.5}})");
   config.act_order = true;
-  config.lm_head = true;
+  config.head = "lm_head";
   config.spec.symmetric = false;
   const Json second = kV2.config(config);
   EXPECT_EQ(second.find("checkpoint_format")->as_string("t"), "gptq_v2");

@@ -38,6 +38,7 @@ const char* const kGolden = R"({
     "bits_choices": "2,3,4,8",
     "protect": 0,
     "measurement": "",
+    "lm_head": 0,
     "print_recipe": false,
     "method": "gptq",
     "samples": 128,

@@ -1,6 +1,7 @@
 // A random model of two layers and a run on it that takes a moment.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -20,13 +21,16 @@ struct SmallModel {
   static constexpr int64_t kHidden = 32, kIntermediate = 48, kHeads = 2, kKvHeads = 1, kLayers = 2, kVocab = 258;
   static constexpr int64_t kLinears = 7 * kLayers;
 
-  // MODEL and MODEL.txt, a calibration text.
-  static void make(const std::filesystem::path& directory) {
+  // MODEL and MODEL.txt, a calibration text. With `head_rows` (258 at least) it has a head of its own, of that many
+  // rows.
+  static void make(const std::filesystem::path& directory, int64_t head_rows = 0) {
     std::filesystem::create_directories(directory);
     std::ofstream(directory / "config.json") << R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
-      "dtype": "float32", "vocab_size": 258, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+      "dtype": "float32", "vocab_size": )" << std::max(head_rows, kVocab)
+                                             << R"(, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
       "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "hidden_act": "silu",
-      "max_position_embeddings": 64, "rms_norm_eps": 1e-05, "tie_word_embeddings": true, "bos_token_id": 256,
+      "max_position_embeddings": 64, "rms_norm_eps": 1e-05, "tie_word_embeddings": )"
+                                             << (head_rows > 0 ? "false" : "true") << R"(, "bos_token_id": 256,
       "eos_token_id": 257, "rope_theta": 10000.0})";
     Json vocab = Json::object();
     for (int byte = 0; byte < 256; ++byte) {
@@ -42,19 +46,19 @@ struct SmallModel {
       "merges": [], "vocab": )"
         << vocab.dump() << "}}";
     std::ofstream(directory / "tokenizer_config.json") << R"({"bos_token": "<s>", "eos_token": "</s>"})";
-    write_weights(directory);
+    write_weights(directory, head_rows);
     Rng rng(7);
     std::ofstream text(directory.string() + ".txt");
     for (int i = 0; i < 400; ++i) text << static_cast<char>('a' + rng.below(26)) << (rng.below(5) == 0 ? " " : "");
   }
 
  private:
-  static void write_weights(const std::filesystem::path& directory) {
+  static void write_weights(const std::filesystem::path& directory, int64_t head_rows) {
     std::vector<TensorSpec> specs;
     const auto add = [&](std::string name, std::vector<int64_t> shape) {
       specs.push_back({std::move(name), DType::kF32, std::move(shape)});
     };
-    add("model.embed_tokens.weight", {kVocab, kHidden});
+    add("model.embed_tokens.weight", {std::max(head_rows, kVocab), kHidden});
     add("model.norm.weight", {kHidden});
     for (int64_t l = 0; l < kLayers; ++l) {
       const std::string at = "model.layers." + std::to_string(l) + ".";
@@ -66,6 +70,7 @@ struct SmallModel {
       for (const char* name : {"gate", "up"}) add(at + "mlp." + name + "_proj.weight", {kIntermediate, kHidden});
       add(at + "mlp.down_proj.weight", {kHidden, kIntermediate});
     }
+    if (head_rows > 0) add("lm_head.weight", {head_rows, kHidden});
     Rng rng(3);
     SafetensorsWriter writer(directory / "model.safetensors", layout_safetensors(specs));
     for (const TensorSpec& spec : specs) {

@@ -150,7 +150,7 @@ class Choosing {
 
 void choose_bits(Job& job, const ModelShapes& shapes, Listener& listener) {
   const QuantizeOptions& options = job.options;
-  if (options.bits_target == 0 && options.protect == 0) return;
+  if (!options.chooses_bits()) return;
   if (!job.windows || !job.solver->needs_hessian) {
     throw Error(ErrorKind::kUsage,
                 "[bits-target] what a linear loses is measured on calibration text with method gptq; give --calib");

@@ -54,7 +54,8 @@ class Quantization {
         listener_(listener),
         settings_(settings) {}
 
-  RunRecord run(const Stopwatch& watch) {
+  // Of the time since the watch began, choosing the bits took `choosing` seconds.
+  RunRecord run(const Stopwatch& watch, double choosing) {
     const double checks = watch.seconds();
     const Prediction predicted = predict(watch);
     const double measured = watch.seconds();
@@ -74,7 +75,8 @@ class Quantization {
       record.calibration = calibration_;
       record.tokenizer_trial = trial_;
       if (job_.predicted) record.phases.insert(record.phases.begin(), {"predict", measured - checks});
-      record.phases.insert(record.phases.begin(), {"check", checks});
+      if (job_.options.chooses_bits()) record.phases.insert(record.phases.begin(), {"measure", choosing});
+      record.phases.insert(record.phases.begin(), {"check", checks - choosing});
       record.phases.push_back({"hash", hashed});
       describe_machine(record);
       record.seconds = watch.seconds();
@@ -141,13 +143,15 @@ RunRecord quantize_with(const QuantizeOptions& options, Listener& listener, cons
   prepared.findings.throw_if_error();
   PlanRequest plan = plan_request(prepared.job, *prepared.shapes);
   fit_into_memory(prepared.job, plan);
+  const Stopwatch choosing_watch;
   choose_bits(prepared.job, *prepared.shapes, listener);
+  const double choosing = choosing_watch.seconds();
   WorkDirectory work(work_setup(prepared.job, output_path(options.output), options.resume));
   require_output_free(options.output, may_replace(options) || work.published(), kRecordFile);
   if (!work.published()) work.begin();
   RunRecord record;
   try {
-    record = Quantization(std::move(prepared), std::move(plan), work, listener, settings).run(watch);
+    record = Quantization(std::move(prepared), std::move(plan), work, listener, settings).run(watch, choosing);
     sync_path(output_path(options.output).parent_path());
   } catch (const Error& error) {
     tell_what_is_safe(error, work);

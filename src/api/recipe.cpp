@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "api/choose_bits.h"
+#include "api/plan.h"
 #include "api/prepare.h"
 #include "api/problems.h"
 #include "base/threads.h"
@@ -20,6 +21,7 @@ std::vector<LinearSetting> resolve_recipe(const QuantizeOptions& options, Listen
   Prepared prepared = prepare(unchecked, {}, listener);
   prepared.findings.throw_if_error();
   Job& job = prepared.job;
+  job.memory_bytes = memory_budget(options);
   choose_bits(job, *prepared.shapes, listener);
   std::vector<LinearSetting> settings;
   for (const StageShape& stage : job.stages) {

@@ -51,7 +51,7 @@ std::string next_steps(const RunRecord& record) {
   if (o.group_size == -1 || o.group_size > 64) steps.push_back("--group-size 64");
   if (o.group_size == 64) steps.push_back("--group-size 32");
   if (o.preset == "balanced") steps.push_back("--preset best");
-  if (o.protect == 0 && o.bits_target == 0) steps.push_back("--protect 5");
+  if (!o.chooses_bits()) steps.push_back("--protect 5");
   if (o.symmetric) steps.push_back("--asym");
   if (o.bits < 4) steps.push_back(fmt::format("--bits {}", o.bits + 1));
   if (o.bits == 4) steps.push_back("--bits 8");

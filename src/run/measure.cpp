@@ -12,8 +12,8 @@
 #include "hesse/error.h"
 #include "kernels/kernels.h"
 #include "plan/recipe.h"
-#include "plan/split_columns.h"
-#include "quant/gptq.h"
+#include "plan/work.h"
+#include "run/measure_linears.h"
 #include "run/streams.h"
 
 namespace hesse {
@@ -22,24 +22,11 @@ namespace {
 constexpr int64_t kFitWindows = 32;     // for the Hessians, at most
 constexpr int64_t kProbeTokens = 1024;  // that go to the end of the model, about
 constexpr int64_t kProbeLength = 512;   // of a window of these, at most
-constexpr int64_t kSolvedRows = 128;    // of a linear, at every candidate
 constexpr double kStreamBytes = 1e9;    // of the probes of all layers
 
 Windows rows_of(const Windows& windows, int64_t first, int64_t count, int64_t length) {
   Windows part{.ids = Matrix<int32_t>(count, length), .bos = windows.bos, .notes = {}};
   for (int64_t r = 0; r < count; ++r) std::copy_n(windows.ids.row(first + r), length, part.ids.row(r));
-  return part;
-}
-
-Matrix<float> every_nth_row(MatrixView<const float> weight, int64_t count) {
-  Matrix<float> rows(count, weight.cols);
-  for (int64_t r = 0; r < count; ++r) std::copy_n(weight.row(r * weight.rows / count), weight.cols, rows.row(r));
-  return rows;
-}
-
-Matrix<float> columns_of(MatrixView<const float> weight, const ColumnRange& range) {
-  Matrix<float> part(weight.rows, range.count);
-  for (int64_t r = 0; r < weight.rows; ++r) std::copy_n(weight.row(r) + range.first, range.count, part.row(r));
   return part;
 }
 
@@ -54,22 +41,11 @@ double squared_distance(MatrixView<const float> a, MatrixView<const float> b) {
   return sum;
 }
 
-// The losses of one linear at every spec, and its weight at the probe's.
-struct LinearLosses {
-  std::vector<double> losses;
-  double probe_loss = 0;
-  Matrix<float> probe;  // [out, in]
-};
-
 // One pass for everything: the text for the Hessians, and behind it the streams of the probes, one more each layer.
 class Measuring {
  public:
   Measuring(const Job& job, Listener& listener)
-      : job_(job), listener_(listener), model_(*job.model), specs_(measured_specs(job)), quick_(job.gptq) {
-    quick_.joint_candidates = 1;
-    quick_.sweeps = 0;
-    quick_.order = ColumnOrder::kActivation;  // one factor for groups of every width
-    if (quick_.damping == kDampingByData) quick_.damping = kStandardDamping;
+      : job_(job), listener_(listener), model_(*job.model), meter_(job, measured_specs(job)) {
     choose_windows();
   }
 
@@ -112,21 +88,29 @@ class Measuring {
   }
 
   void measure_layer(int64_t layer) {
+    require_room(layer);
     Block block = model_.block(layer);
     model_.prefetch(layer + 1);
-    if (block.has_experts()) {
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("[measure] layer {} has experts, whose damage is not measured; give their bits by a "
-                              "--recipe",
-                              layer));
-    }
-    std::map<std::string, LinearLosses> losses = run_fit(block);
+    LossesByName losses = run_fit(block);
     probe_block(layer, block, losses);
   }
 
+  // The weights of a layer are there once as they are, and once as the probe has them.
+  void require_room(int64_t layer) const {
+    double weights = 0;
+    for (const StageShape& stage : layer_stages(model_.config(), layer)) weights += stage_weights(stage);
+    const double bytes = weights * (job_.compute.type == ComputeType::kF32 ? 8 : 6);
+    if (bytes <= static_cast<double>(job_.memory_bytes)) return;
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("[measure] layer {} has {:.3g} weights, and measuring it takes {:.1f} GB, more than the {:.1f} "
+                    "GB of --memory; give the bits of its parts by a --recipe",
+                    layer, weights, bytes / 1e9, static_cast<double>(job_.memory_bytes) / 1e9));
+  }
+
   // The text of the Hessians through the original block; every stage is measured on the way.
-  std::map<std::string, LinearLosses> run_fit(Block& block) {
-    std::map<std::string, LinearLosses> losses;
+  LossesByName run_fit(Block& block) {
+    LossesByName losses;
     const auto rows = [](auto& m, int64_t first, const Batch& batch) {
       return m.view().row_range(first, batch.rows());
     };
@@ -140,7 +124,11 @@ class Measuring {
     });
     for (size_t s = 0; s < block.stages().size(); ++s) {
       const ConstComputeView x = std::as_const(stream.x).view();
-      measure_stage(block.stages()[s], x.block(0, 0, x.rows, block.stages()[s].in()), losses);
+      if (block.stages()[s].expert != kNoExpert) {
+        fit_experts(block, s, losses);
+        break;
+      }
+      meter_.measure(block.stages()[s], x.block(0, 0, x.rows, block.stages()[s].in()), losses);
       const bool last = s + 1 == block.stages().size();
       ComputeMatrix next = last ? ComputeMatrix() : input_of(s + 1);
       for_each_batch(windows_, [&](const Batch& batch, int64_t first) {
@@ -152,75 +140,35 @@ class Measuring {
     return losses;
   }
 
-  void measure_stage(const Block::Stage& stage, ConstComputeView x, std::map<std::string, LinearLosses>& losses) {
-    for (const Linear& linear : stage.linears) {
-      LinearLosses& found = losses[linear.name];
-      found.losses.assign(specs_.size(), 0.0);
-      found.probe = Matrix<float>(linear.weight.rows(), stage.in());
-    }
-    for (const ColumnRange& range : split_columns(stage.in(), kProbe.group_size, job_.hessian_memory_bytes)) {
-      const PreparedHessian prepared =
-          prepare_hessian(hessian_of(x, range), {quick_.damping, quick_.order, kProbe.group_size});
-      for (const Linear& linear : stage.linears) {
-        const Matrix<float> weight = columns_of(job_.source->linear(linear.name).view(), range);
-        measure_linear(weight, prepared, range, losses[linear.name]);
-      }
-    }
-  }
-
-  // Tokens with values that are not finite are left out.
-  static Hessian hessian_of(ConstComputeView x, const ColumnRange& range) {
-    Hessian hessian(range.count);
-    for (int64_t first = 0; first < x.rows; first += kBatchRows) {
-      const int64_t count = std::min(kBatchRows, x.rows - first);
-      const ConstComputeView part = x.block(first, range.first, count, range.count);
-      const std::vector<float> peaks = row_peaks(part);
-      std::vector<int64_t> good;
-      for (int64_t r = 0; r < count; ++r) {
-        if (std::isfinite(peaks[static_cast<size_t>(r)])) good.push_back(r);
-      }
-      if (std::ssize(good) == count) {
-        hessian.add(part);
-      } else {
-        const ComputeMatrix usable = copy_rows(part, good);
-        hessian.add(usable.view());
-      }
-    }
-    return hessian;
-  }
-
-  // A Hessian without a factor leaves rounding to nearest.
-  Matrix<float> error_of(const Matrix<float>& weight, const PreparedHessian& prepared, const LinearSpec& spec) const {
-    const Solver& method = prepared.factored() ? *job_.solver : solver("rtn");
-    Matrix<float> error = dequantize(method.solve(weight.view(), &prepared, spec, quick_));
-    for (int64_t i = 0; i < error.size(); ++i) error.data()[i] = weight.data()[i] - error.data()[i];
-    return error;
-  }
-
-  void measure_linear(const Matrix<float>& weight, const PreparedHessian& prepared, const ColumnRange& range,
-                      LinearLosses& found) const {
-    const int64_t some = std::min(weight.rows(), kSolvedRows);
-    const Matrix<float> rows = every_nth_row(weight.view(), some);
-    const double share = static_cast<double>(weight.rows()) / static_cast<double>(some);
-    for (size_t i = 0; i < specs_.size(); ++i) {
-      const Matrix<float> error = error_of(rows, prepared, fitting(specs_[i], range.count));
-      found.losses[i] += quick_quadratic_loss(error.view(), prepared.h()) * share;
-    }
-    const Matrix<float> error = error_of(weight, prepared, fitting(kProbe, range.count));
-    found.probe_loss += quick_quadratic_loss(error.view(), prepared.h());
-    for (int64_t o = 0; o < weight.rows(); ++o) {
-      for (int64_t i = 0; i < range.count; ++i) found.probe(o, range.first + i) = weight(o, i) - error(o, i);
+  // Each expert, from stage `first` on, on its own tokens, which count by the square of the weight that the router
+  // gives them.
+  void fit_experts(Block& block, size_t first, LossesByName& losses) {
+    const ConstComputeView x = std::as_const(fit_.x).view();
+    Routing routing = block.no_routing();
+    for (int64_t row = 0; row < x.rows; row += kBatchRows)
+      block.route(x.row_range(row, std::min(kBatchRows, x.rows - row)), row, routing);
+    for (size_t s = first; s < block.stages().size(); s += 2) {
+      const ExpertRows& tokens = routing[static_cast<size_t>(block.stages()[s].expert)];
+      const ComputeMatrix input = copy_rows(x, tokens.rows);
+      ComputeMatrix inner(block.compute(), tokens.count(), block.stages()[s + 1].in());
+      const bool reached = tokens.count() > 0;
+      if (reached) block.finish_gate_up(static_cast<int64_t>(s), input.view(), inner.view(), nullptr);
+      measure_weighted(block.stages()[s], input, tokens, losses);
+      measure_weighted(block.stages()[s + 1], inner, tokens, losses);
+      if (!reached) continue;
+      block.finish_down(static_cast<int64_t>(s) + 1, std::as_const(inner).view(), tokens, fit_.h.view(), nullptr);
     }
   }
 
-  // Groups wider than the row are one of the whole row.
-  static LinearSpec fitting(LinearSpec spec, int64_t in) {
-    if (spec.group_size > in) spec.group_size = -1;
-    return spec;
+  void measure_weighted(const Block::Stage& stage, const ComputeMatrix& x, const ExpertRows& tokens,
+                        LossesByName& losses) const {
+    if (tokens.weights.empty()) return meter_.measure(stage, x.view(), losses);
+    const ComputeMatrix weighted = weighted_rows(x.view(), tokens.weights);
+    meter_.measure(stage, weighted.view(), losses);
   }
 
   // Each unit alone and all together at the probe; then all streams that are under way, through the original block.
-  void probe_block(int64_t layer, Block& block, std::map<std::string, LinearLosses>& losses) {
+  void probe_block(int64_t layer, Block& block, LossesByName& losses) {
     std::vector<std::vector<StageShape>> shapes{layer_stages(model_.config(), layer)};
     const std::vector<std::vector<LinearShape>> units = fusion_units(shapes);
     const Matrix<float> before = probes_.front().clone();
@@ -245,7 +193,7 @@ class Measuring {
     for (size_t u = 0; u < units.size(); ++u) add_unit(layer, units[u], losses, moved[u]);
   }
 
-  const Matrix<float>& probe_of(const std::map<std::string, LinearLosses>& losses, const std::string& name) const {
+  const Matrix<float>& probe_of(const LossesByName& losses, const std::string& name) const {
     return losses.at(name).probe;
   }
 
@@ -269,18 +217,17 @@ class Measuring {
   }
 
   // The damage of a unit, as a share of what its block does until the end of the model is known (share_out).
-  void add_unit(int64_t layer, const std::vector<LinearShape>& linears,
-                const std::map<std::string, LinearLosses>& losses, double moved) {
+  void add_unit(int64_t layer, const std::vector<LinearShape>& linears, const LossesByName& losses, double moved) {
     MeasuredUnit unit;
     double probe = 0;
     for (const LinearShape& linear : linears) {
       unit.members.push_back({linear.name, linear.out, linear.in});
       probe += losses.at(linear.name).probe_loss;
     }
-    for (size_t i = 0; i < specs_.size(); ++i) {
+    for (size_t i = 0; i < meter_.specs().size(); ++i) {
       double loss = 0;
       for (const LinearShape& linear : linears) loss += losses.at(linear.name).losses[i];
-      unit.candidates.push_back({specs_[i], probe > 0 ? moved * loss / probe : 0});
+      unit.candidates.push_back({meter_.specs()[i], probe > 0 ? moved * loss / probe : 0});
     }
     units_.push_back(std::move(unit));
     layer_of_.push_back(layer);
@@ -323,8 +270,7 @@ class Measuring {
   const Job& job_;
   Listener& listener_;
   const Model& model_;
-  std::vector<LinearSpec> specs_;
-  GptqOptions quick_;
+  LinearMeter meter_;
   Stopwatch watch_;
   Windows windows_, probe_windows_;
   Stream fit_;

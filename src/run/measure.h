@@ -23,8 +23,8 @@ std::string measurement_fingerprint(const Job& job);
 // One pass of a part of the calibration text through the original model. Every unit is solved on some of its rows at
 // every candidate, all with one factor: tr(E H E^T) is what its outputs lose. What the model's output loses by that
 // comes from a second text: each unit at kProbe alone, to the end of its block, shares out the KL divergence of the
-// block with all units at kProbe, to the end of the model (docs/RECIPES.md). Error(kUsage) for models with experts.
-constexpr LinearSpec kProbe = {.bits = 3, .group_size = 128};
+// block with all units at kProbe, to the end of the model (docs/RECIPES.md). Error(kUsage) for a layer
+// that does not fit the memory of the job.
 Measurement measure(const Job& job, Listener& listener);
 
 Json measurement_json(const Measurement& measurement);

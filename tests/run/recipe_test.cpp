@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "hesse/api.h"
 #include "io/checkpoint.h"
 #include "run/measure.h"
 #include "run/resume_testing.h"
+#include "run/small_experts.h"
 
 namespace hesse {
 namespace {
@@ -279,6 +282,55 @@ TEST_F(Recipes, MoreBitsHaveLessDamage) {
     }
   }
   fs::remove(folder_ / "out.hesse-measurement.json");
+}
+
+class ExpertRecipes : public Recipes {
+ protected:
+  void SetUp() override { SmallExperts::make(folder_ / "model"); }
+};
+
+// Engines make one linear of all experts of a layer; one of these here sees no token at all.
+TEST_F(ExpertRecipes, ATargetGivesTheExpertsOfALayerTheSame) {
+  const RunRecord record = run(with_target(6));
+  EXPECT_LE(bits_of(record), 6);
+  EXPECT_GT(bits_of(record), 5);
+  EXPECT_THAT(errors_of(folder_ / "out"), IsEmpty());
+  std::map<int64_t, std::set<std::pair<int, int64_t>>> of_experts;
+  for (const LinearRecord& linear : record.linears) {
+    if (linear.name.find(".experts.") != std::string::npos)
+      of_experts[linear.layer].insert({linear.bits, linear.group_size});
+  }
+  ASSERT_EQ(of_experts.size(), 2u);
+  for (const auto& [layer, specs] : of_experts) EXPECT_EQ(specs.size(), 1u) << layer;
+  EXPECT_EQ(record.phases[1].name, "measure");
+  EXPECT_GT(record.phases[1].seconds, 0);
+}
+
+TEST_F(ExpertRecipes, MoreBitsHaveLessDamage) {
+  run(with_target(6));
+  const Measurement measured =
+      measurement_from_json(Json::parse(read_text_file(folder_ / "model/measured.json"), "m"), "m");
+  ASSERT_EQ(measured.units.size(), 2u * 3u);  // q with k and v, o, experts
+  for (const MeasuredUnit& unit : measured.units) {
+    // What the dead attention of the first layer writes is 0 at any bits.
+    const bool dead = unit.members.front().linear.starts_with("model.layers.0.self_attn");
+    for (const Candidate& less : unit.candidates) {
+      for (const Candidate& more : unit.candidates) {
+        if (less.spec.group_size != more.spec.group_size || less.spec.bits >= more.spec.bits) continue;
+        EXPECT_TRUE(dead ? less.damage >= more.damage : less.damage > more.damage)
+            << unit.members.front().linear << " " << to_text(less.spec) << " and " << to_text(more.spec);
+      }
+    }
+  }
+}
+
+TEST_F(ExpertRecipes, ALayerThatDoesNotFitIsRefused) {
+  QuantizeOptions o = with_target(6);
+  o.output.clear();
+  o.measurement.clear();
+  o.memory = 1e-5;  // 10 kB
+  const std::string what = message_of(ErrorKind::kUsage, [&] { resolve_recipe(o, listener_); });
+  EXPECT_THAT(what, HasSubstr("[measure] layer 0 has"));
 }
 
 }  // namespace

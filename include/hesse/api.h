@@ -82,6 +82,10 @@ std::vector<FamilyInfo> known_families();
 BenchResult bench(const BenchOptions& options, Listener& listener);
 
 // One JSON object, 2-space indent. That of a record is hesse-run.json, whose schema is in docs/FORMATS.md.
+// The answers side by side as one HTML file, with the votes where there are any. compare() does so with options.html
+// unless options.blind: then it is for the caller, when the vote is over. `path` must be free.
+void write_page(const CompareResult& result, const std::string& path);
+
 std::string to_json(const RunRecord& record);
 std::string to_json(const CheckResult& result);
 std::string to_json(const EvalResult& result);

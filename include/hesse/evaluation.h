@@ -65,6 +65,9 @@ struct EvalResult {
   std::vector<PositionLoss> positions = {};  // in ranges that double
   std::vector<BlockEffect> blocks = {};      // with EvalOptions::attribute, by layer
   std::vector<EvalResult> others = {};       // of EvalOptions::others
+  // How far the tokens of the text are from those that the model was calibrated on, as CalibrationFacts::token_halves;
+  // -1: the model has no record that knows.
+  double calibration_distance = -1;
 };
 
 // How often a model chooses right, by the likelihood of each choice behind the question.
@@ -75,6 +78,7 @@ struct TaskScore {
   Interval accuracy_interval;
   double accuracy_norm = 0;  // of the largest sum divided by the characters of the choice
   Interval accuracy_norm_interval;
+  std::vector<std::vector<double>> log_likelihoods = {};  // of each choice of each question, nats; sums over its tokens
 };
 
 struct TaskResult {
@@ -111,6 +115,7 @@ struct CompareResult {
   std::vector<ComparedPrompt> prompts;
   uint64_t seed = 0;
   double seconds = 0;
+  std::vector<int64_t> votes = {};  // a count a model, after a vote without names; empty: there was none
 };
 
 }  // namespace hesse

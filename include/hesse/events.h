@@ -25,6 +25,10 @@ enum class LinearStatus {
 // "ok", "damping-raised", "eigenvalue-floor", "rounding-better", "unreached", "fallback", "skipped"
 std::string_view status_name(LinearStatus status);
 
+// The bins of LinearRecord::weight_errors, besides the two for what lies outside of them.
+constexpr int kErrorBins = 25;       // of equal width; the middle one lies about 0
+constexpr double kErrorSteps = 1.5;  // from minus this to this many steps
+
 // One linear of a run. Symbols: W [out, in] the weights (with two streams their shifted target), E = W - Q the error of
 // what was written, H = sum x x^T over the calibration tokens [in, in], tr the trace. Losses are -1 when the run had no
 // calibration text (method rtn).
@@ -60,10 +64,13 @@ struct LinearRecord {
   int64_t floored_scales = 0;      // groups whose scale stands at the smallest that is written
   double clip_rate = 0;            // share of weights outside the range of their grid
   double weight_rms = -1;          // root of the mean square of the weights in the file
-  double seconds = 0;              // solving this linear, without the forward pass
+  // Weights by (w - q) / |scale|, w that of the file: those below -kErrorSteps, kErrorBins counts, the others. Empty:
+  // not counted, or not kept; a record has those of the linears that lost most.
+  std::vector<int64_t> weight_errors = {};
+  double seconds = 0;  // solving this linear, without the forward pass
 };
 
-// Whether a field is -1 where nothing was measured, which JSON shows as null.
+// Whether a field is -1 or empty where nothing was measured, which JSON shows as null.
 enum class Measured { kAlways, kSometimes };
 
 // Calls visit(name, field, measured) for every field, in the order of the record. `Self` is LinearRecord or const
@@ -101,6 +108,7 @@ void visit_linear_record(Self& l, Visitor&& visit) {
   visit("floored_scales", l.floored_scales, kAlways);
   visit("clip_rate", l.clip_rate, kAlways);
   visit("weight_rms", l.weight_rms, kSometimes);
+  visit("weight_errors", l.weight_errors, kSometimes);
   visit("seconds", l.seconds, kAlways);
 }
 

@@ -240,7 +240,7 @@ struct CompareOptions {
   double temperature = 0;           // 0: always the most likely token
   double top_p = 0.95;              // draw from the most likely tokens that together have this probability
   uint64_t seed = 0;                // of the draws, the same for every model; of the order under blind
-  std::string html;                 // page to make; empty: none
+  std::string html;                 // page to make, after the vote under blind; empty: none
   bool blind = false;               // for the tool: hide which is which and ask for votes
   std::string compute = "auto";     // inputs of matrix products: "f32", "bf16", or bf16 where it is native
   int threads = 0;

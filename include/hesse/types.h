@@ -298,9 +298,13 @@ struct CalibrationFacts {
   int64_t distinct_tokens = 0;        // different ids
   double vocabulary_share = 0;        // distinct_tokens of the tokenizer's tokens
   std::vector<ScriptShare> scripts;   // most frequent first
-  double overlap = -1;                // share of the evaluation text in runs of 32 that stand here; -1: none given
-  std::vector<int32_t> first_ids;     // of the first sequence, 60 at most
-  std::string first_text;             // the same decoded, special tokens visible
+  // How often tokens occur, by a hash of their ids; and how far that of the first half of the windows is from that of
+  // the second: the Jensen-Shannon divergence in nats, 0 to ln 2, or -1: there are no two windows.
+  std::vector<int64_t> token_buckets = {};
+  double token_halves = -1;
+  double overlap = -1;             // share of the evaluation text in runs of 32 that stand here; -1: none given
+  std::vector<int32_t> first_ids;  // of the first sequence, 60 at most
+  std::string first_text;          // the same decoded, special tokens visible
 };
 
 // What a run would calibrate on.

@@ -54,6 +54,11 @@ std::vector<std::string> read_prompts(const fs::path& path) {
   return prompts;
 }
 
+void require_free(const std::string& page) {
+  if (!fs::exists(page)) return;
+  throw Error(ErrorKind::kUsage, fmt::format("[html] {} exists; remove it or name another file", page));
+}
+
 GenerateOptions for_model(const CompareOptions& o, const std::string& model) {
   GenerateOptions g;
   g.model = model;
@@ -130,9 +135,7 @@ CompareResult compare(const CompareOptions& options, Listener& listener) {
   set_threads(options.threads);
   const Stopwatch watch;
   const std::vector<std::string> prompts = read_prompts(options.prompts);
-  if (!options.html.empty() && fs::exists(options.html)) {
-    throw Error(ErrorKind::kUsage, fmt::format("[html] {} exists; remove it or name another file", options.html));
-  }
+  if (!options.html.empty()) require_free(options.html);
   std::vector<std::string> paths = {options.model};
   paths.insert(paths.end(), options.others.begin(), options.others.end());
   CompareResult result;
@@ -156,8 +159,13 @@ CompareResult compare(const CompareOptions& options, Listener& listener) {
     for (const Answers& of_model : answers) prompt.answers.push_back(compared(of_model[i], answers[0][i]));
   }
   result.seconds = watch.seconds();
-  if (!options.html.empty()) write_text_file(options.html, compare_page(result));
+  if (!options.html.empty() && !options.blind) write_page(result, options.html);
   return result;
+}
+
+void write_page(const CompareResult& result, const std::string& path) {
+  require_free(path);
+  write_text_file(path, compare_page(result));
 }
 
 }  // namespace hesse

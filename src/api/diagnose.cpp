@@ -20,11 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<EvalResult> read_evaluation(const std::string& path) {
-  if (path.empty()) return std::nullopt;
-  return evaluation_from_json(read_text_file(path), path);
-}
-
 fs::path record_path(const std::string& result) {
   return fs::is_directory(result) ? fs::path(result) / kRecordFile : fs::path(result);
 }
@@ -49,6 +44,12 @@ std::string name_of(const fs::path& record) {
   return record.filename() == kRecordFile ? folder.filename().string() : record.filename().string();
 }
 
+// Of the result that `record` belongs to.
+std::optional<EvalResult> read_evaluation(const std::string& path, const fs::path& record) {
+  if (path.empty()) return std::nullopt;
+  return evaluation_of(evaluation_from_json(read_text_file(path), path), name_of(record));
+}
+
 }  // namespace
 
 RunRecord read_record(const std::string& result) {
@@ -59,7 +60,7 @@ RunRecord read_record(const std::string& result) {
 DiagnosisResult diagnose(const DiagnoseOptions& options) {
   require_no_problems(options);
   const RunRecord record = read_record(options.model);
-  const std::optional<EvalResult> evaluation = read_evaluation(options.eval);
+  const std::optional<EvalResult> evaluation = read_evaluation(options.eval, record_path(options.model));
   return {.version = version(),
           .model_name = record.model_name,
           .symptoms = diagnose(record, evaluation ? &*evaluation : nullptr)};
@@ -75,7 +76,7 @@ ReportResult report(const ReportOptions& options) {
     std::string text = read_text_file(path);
     runs.push_back({.name = name_of(path),
                     .record = record_from_json(text, path.string()),
-                    .evaluation = options.eval.empty() ? std::nullopt : read_evaluation(options.eval[i]),
+                    .evaluation = options.eval.empty() ? std::nullopt : read_evaluation(options.eval[i], path),
                     .record_json = std::move(text)});
   }
   const std::string page = page_of(runs);

@@ -6,17 +6,22 @@
 #include <numeric>
 #include <optional>
 
+#include "api/prepare.h"
 #include "api/problems.h"
 #include "api/reference_file.h"
+#include "base/divergence.h"
 #include "base/threads.h"
+#include "data/statistics.h"
 #include "data/windows.h"
 #include "eval/attribution.h"
 #include "eval/perplexity.h"
 #include "eval/summary.h"
 #include "hesse/api.h"
 #include "hesse/error.h"
+#include "io/file.h"
 #include "model/compute.h"
 #include "plan/work.h"
+#include "report/report.h"
 
 namespace hesse {
 namespace {
@@ -156,7 +161,21 @@ class Evaluation {
     return results;
   }
 
+  // From the text that the model was calibrated on; -1 where its record does not tell.
+  double distance_from_calibration(const std::filesystem::path& directory) const {
+    const std::filesystem::path path = directory / kRecordFile;
+    if (!std::filesystem::is_regular_file(path)) return -1;
+    try {
+      const RunRecord record = record_from_json(read_text_file(path), path.string());
+      if (!record.calibration) return -1;
+      return jensen_shannon(token_buckets(windows_, 0, windows_.count()), record.calibration->token_buckets);
+    } catch (const Error&) {
+      return -1;  // of another version, or damaged: that is for `hesse diagnose` to say
+    }
+  }
+
   void describe(const EvaluatedModel& model, EvalResult& result) const {
+    result.calibration_distance = distance_from_calibration(model.opened.directory);
     result.name = model.name();
     result.format = model.opened.format_name();
     result.compute = compute_name(evaluation_compute(options_));

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <span>
+#include <utility>
 
 #include "api/evaluate.h"
 #include "api/problems.h"
@@ -51,11 +54,13 @@ void require_known_ids(const std::vector<ChoiceTokens>& all, int64_t vocab) {
 // `losses` of every choice, in the order of tokens_of_choices().
 TaskScore score_of(const Task& task, std::span<const double> losses) {
   double right = 0, right_norm = 0;
+  std::vector<std::vector<double>> likelihoods;
   size_t at = 0;
   for (const ChoiceItem& item : task.items) {
     std::vector<double> raw(losses.begin() + static_cast<std::ptrdiff_t>(at),
                             losses.begin() + static_cast<std::ptrdiff_t>(at + item.choices.size()));
     std::vector<double> norm = raw;
+    std::transform(raw.begin(), raw.end(), std::back_inserter(likelihoods.emplace_back()), std::negate<>());
     for (size_t i = 0; i < norm.size(); ++i) norm[i] /= static_cast<double>(count_characters(item.choices[i]));
     const auto least = [](const std::vector<double>& values) {
       return static_cast<size_t>(std::min_element(values.begin(), values.end()) - values.begin());
@@ -70,7 +75,8 @@ TaskScore score_of(const Task& task, std::span<const double> losses) {
           .accuracy = right / static_cast<double>(count),
           .accuracy_interval = share_interval(right, count),
           .accuracy_norm = right_norm / static_cast<double>(count),
-          .accuracy_norm_interval = share_interval(right_norm, count)};
+          .accuracy_norm_interval = share_interval(right_norm, count),
+          .log_likelihoods = std::move(likelihoods)};
 }
 
 double chance_of(const Task& task) {

@@ -79,6 +79,7 @@ class Quantization {
       record.phases.insert(record.phases.begin(), {"check", checks - choosing});
       record.phases.push_back({"hash", hashed});
       describe_machine(record);
+      keep_worst_weight_errors(record);
       record.seconds = watch.seconds();
       return record;
     };

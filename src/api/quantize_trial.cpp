@@ -17,6 +17,7 @@
 #include "hesse/error.h"
 #include "io/staged_directory.h"
 #include "plan/selection.h"
+#include "report/report.h"
 #include "run/pipeline.h"
 
 namespace hesse {
@@ -82,6 +83,7 @@ class Trial {
     // The plan was wrong for the part as it will be for the whole.
     forecast.seconds *= (watch.seconds() - checked) / solving_seconds(*job_.predicted);
     describe_machine(record);
+    keep_worst_weight_errors(record);
     const double memory_ratio =
         static_cast<double>(record.peak_memory_bytes) / static_cast<double>(predicted.peak_memory_bytes);
     forecast.peak_memory_bytes =

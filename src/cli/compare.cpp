@@ -22,7 +22,7 @@ const Manual kManual = {
     "  hesse compare Llama-3.2-1B-Instruct Llama-3.2-1B-Instruct-4bit --prompts prompts.jsonl --chat --html page.html\n"
     "      in the chat template; a page as well\n"
     "  hesse compare A B C --prompts prompts.txt --blind\n"
-    "      vote without knowing whose answer is whose\n",
+    "      vote without knowing whose answer is whose; with --html a page when the vote is over\n",
 };
 
 constexpr std::string_view kPartsHere = "\xE2\x96\x8F";  // a thin bar, U+258F
@@ -71,11 +71,14 @@ int run_compare(const Arguments& arguments) {
   }
   Console console(manner);
   warn_about_environment(console, options.threads);
-  const CompareResult result = compare(options, console);
+  CompareResult result = compare(options, console);
   if (manner.json) {
     console.output(to_json(result) + '\n');
   } else if (options.blind) {
-    console.output(tally_text(result, vote(result, console)));
+    const Tally tally = vote(result, console);
+    console.output(tally_text(result, tally));
+    result.votes = tally.votes;
+    if (!options.html.empty()) write_page(result, options.html);
   } else {
     console.output(compare_text(result));
   }

@@ -26,6 +26,19 @@ std::string shown(const ComparedPrompt& prompt, const std::vector<size_t>& order
   return text + fmt::format("\nwhich is best? 1 to {}, 0: none, q: end > ", order.size());
 }
 
+// Which number was whose, of the prompts that were voted on.
+std::string key_text(const CompareResult& result, const Tally& tally) {
+  std::string text;
+  for (size_t i = 0; i < static_cast<size_t>(tally.asked); ++i) {
+    text += fmt::format("prompt {}:", i + 1);
+    const std::vector<size_t> order = blind_order(result.models.size(), result.seed, i);
+    for (size_t place = 0; place < order.size(); ++place)
+      text += fmt::format("{} [{}] {}", place == 0 ? "" : ",", place + 1, result.models[order[place]]);
+    text += '\n';
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<size_t> blind_order(size_t models, uint64_t seed, size_t prompt) {
@@ -64,7 +77,7 @@ std::string tally_text(const CompareResult& result, const Tally& tally) {
   for (size_t m = 0; m < result.models.size(); ++m) {
     text += fmt::format("{:>4}  {}\n", tally.votes[m], result.models[m]);
   }
-  return text + fmt::format("{:>4}  none\n", tally.none);
+  return text + fmt::format("{:>4}  none\n", tally.none) + key_text(result, tally);
 }
 
 }  // namespace hesse

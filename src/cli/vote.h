@@ -26,6 +26,7 @@ using Ask = std::function<std::optional<std::string>(const std::string& text)>;
 // One question a prompt: the number of the best answer, 0 for none, q to end. Asks again for anything else.
 Tally take_votes(const CompareResult& result, const Ask& ask);
 
+// The votes by model, and whose answer each number was.
 std::string tally_text(const CompareResult& result, const Tally& tally);
 
 }  // namespace hesse

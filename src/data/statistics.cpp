@@ -8,6 +8,8 @@
 #include <string>
 #include <unordered_set>
 
+#include "base/divergence.h"
+
 namespace hesse {
 namespace {
 
@@ -131,6 +133,16 @@ char32_t take_code_point(std::string_view& text) {
 
 }  // namespace
 
+std::vector<int64_t> token_buckets(const Windows& windows, int64_t first, int64_t count) {
+  constexpr int kBits = 8;
+  constexpr uint64_t kSpread = 0x9E3779B97F4A7C15u;  // 2^64 / the golden ratio: the top bits are mixed (Knuth)
+  std::vector<int64_t> buckets(size_t{1} << kBits, 0);
+  for (int64_t row = first; row < first + count; ++row) {
+    for (const int32_t id : text_of(windows, row)) ++buckets[(static_cast<uint64_t>(id) * kSpread) >> (64 - kBits)];
+  }
+  return buckets;
+}
+
 std::vector<ScriptShare> script_shares(std::string_view text) {
   std::map<std::string_view, int64_t> counts;
   int64_t all = 0;
@@ -188,6 +200,10 @@ CalibrationFacts describe_calibration(const Windows& windows, const Tokenizer& t
   facts.distinct_tokens = static_cast<int64_t>(counts.distinct.size());
   facts.vocabulary_share =
       static_cast<double>(facts.distinct_tokens) / std::max(1.0, static_cast<double>(tokenizer.vocab_size()));
+  facts.token_buckets = token_buckets(windows, 0, windows.count());
+  const int64_t half = windows.count() / 2;
+  facts.token_halves =
+      jensen_shannon(token_buckets(windows, 0, half), token_buckets(windows, half, windows.count() - half));
   count_repeats(windows, facts);
   std::string text;
   for (int64_t row = 0; row < rows_looked_at(windows); ++row) text += tokenizer.decode(text_of(windows, row), true);

@@ -16,6 +16,10 @@ namespace hesse {
 // `pad`: the id of padding, -1 for none. `widest` and `overlap` are left to the caller.
 CalibrationFacts describe_calibration(const Windows& windows, const Tokenizer& tokenizer, int64_t pad);
 
+// How often the tokens of rows first ... first + count - 1 of the windows occur, BOS left out: 256 counts, by a hash of
+// the id. What two texts have in common shows in them, what they say does not.
+std::vector<int64_t> token_buckets(const Windows& windows, int64_t first, int64_t count);
+
 // Share of the tokens of `text` that lie in a run of 32 that the windows have too.
 double overlap_share(const Windows& windows, const std::vector<int32_t>& text);
 

@@ -82,6 +82,15 @@ std::string prompt_section(const CompareResult& result, const ComparedPrompt& pr
   return html + "</div>\n";
 }
 
+// After a vote without names.
+std::string votes_line(const CompareResult& result) {
+  if (result.votes.size() != result.models.size()) return "";
+  std::string html = "<p>Votes, given without knowing the names:";
+  for (size_t m = 0; m < result.votes.size(); ++m)
+    html += fmt::format("{} {} for {}", m == 0 ? "" : ",", result.votes[m], escaped(result.models[m]));
+  return html + ".</p>\n";
+}
+
 }  // namespace
 
 std::string compare_page(const CompareResult& result) {
@@ -89,6 +98,7 @@ std::string compare_page(const CompareResult& result) {
   html += fmt::format(
       "<p>{} models, {} prompts, seed {}. Marked: the first word where an answer parts from that of {}.</p>\n",
       result.models.size(), result.prompts.size(), result.seed, result.models.empty() ? "" : escaped(result.models[0]));
+  html += votes_line(result);
   for (const ComparedPrompt& prompt : result.prompts) html += prompt_section(result, prompt);
   return html + "</body>\n</html>\n";
 }

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 
-#include "hesse/error.h"
 #include "report/facts.h"
-#include "report/read.h"
 #include "report/report.h"
 
 namespace hesse {
@@ -47,6 +45,8 @@ std::vector<RuleRow> diagnosis_rules() {
           {"nonfinite-activations", judge_activations},
           {"near-overflow", judge_overflow},
           {"perplexity", judge_perplexity},
+          {"other-text", judge_other_text},
+          {"costly-blocks", judge_blocks_of_kl},
           {"early-loss", judge_early_loss},
           {"loss-jump", judge_jumps},
           {"outlier-channel", judge_outliers},
@@ -77,27 +77,6 @@ Severity DiagnosisResult::worst() const {
   Severity worst = Severity::kGood;
   for (const Symptom& symptom : symptoms) worst = std::max(worst, symptom.severity);
   return worst;
-}
-
-EvalResult evaluation_from_json(std::string_view text, const std::string& where) {
-  const Json json = Json::parse(text, where);
-  const JsonReader root(json, where);
-  if (const std::string schema = root.text("schema"); !schema.starts_with("hesse-eval/")) {
-    throw Error(ErrorKind::kBadInput,
-                fmt::format("[evaluation] {}: schema is '{}', not that of an evaluation; give what `hesse eval --json` "
-                            "printed of one model",
-                            where, schema));
-  }
-  EvalResult result;
-  result.perplexity = root.number("perplexity");
-  result.windows = root.count("windows");
-  result.window = root.count("window");
-  if (!root.has("against")) return result;
-  const JsonReader against = root.object("against");
-  result.against = AgainstResult{.perplexity = against.number("perplexity"),
-                                 .kl = against.number("kl"),
-                                 .top1_agreement = against.number("top1_agreement")};
-  return result;
 }
 
 std::string to_json(const DiagnosisResult& result) {

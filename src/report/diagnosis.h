@@ -39,8 +39,11 @@ Verdict judge_tokenizer(const Patient& patient);
 Verdict judge_repetition(const Patient& patient);
 Verdict judge_text(const Patient& patient);
 Verdict judge_held_out(const Patient& patient);
-Verdict judge_perplexity(const Patient& patient);
 Verdict judge_experts(const Patient& patient);
+// In diagnosis_evaluation.cpp: of what an evaluation says.
+Verdict judge_perplexity(const Patient& patient);
+Verdict judge_other_text(const Patient& patient);
+Verdict judge_blocks_of_kl(const Patient& patient);
 // In diagnosis_linears.cpp: of single linears.
 Verdict judge_skipped(const Patient& patient);
 Verdict judge_unsolved(const Patient& patient);
@@ -66,6 +69,8 @@ std::vector<RuleRow> diagnosis_rules();
 std::vector<Symptom> diagnose(const RunRecord& record, const EvalResult* evaluation);  // of hesse/api.h
 // What `hesse eval --json` says, as far as a diagnosis and a page need it.
 EvalResult evaluation_from_json(std::string_view text, const std::string& where);
+// Of one model the evaluation; of several that of the model `name`, Error(kUsage) when there is none.
+EvalResult evaluation_of(EvalResult result, const std::string& name);
 
 double median(std::vector<double> values);  // 0 of none
 

@@ -24,38 +24,12 @@ constexpr double kHeldOutRatio = 1.5, kHeldOutShare = 1.0 / 3, kGoodRatio = 1.15
 // Experts share the text unevenly when all is well; a tenth of the mean share is not enough for a Hessian.
 constexpr double kStarvingShare = 0.1;
 
-// Growth of the perplexity: above the first it is told, above the second it is a warning. The first are those of models
-// of billions of parameters; the second lie above what the balanced preset loses on the smallest real model
-// (docs/QUALITY.md, SmolLM2-135M: 9.5, 40 and 260 %).
-struct PerplexityBounds {
-  int bits;
-  double note;
-  double warning;
-};
-constexpr PerplexityBounds kPerplexity[] = {{8, 0.005, 0.02}, {4, 0.03, 0.12}, {3, 0.15, 0.5}, {2, 0.6, 3}};
-
 std::string percent(double share) { return fmt::format("{:.3g} %", 100 * share); }
 
 double vocabulary_nats(const RunRecord& record) {
   if (record.tokenizer_trial && record.tokenizer_trial->uniform > 0) return record.tokenizer_trial->uniform;
   if (!record.calibration || !(record.calibration->vocabulary_share > 0)) return 0;
   return std::log(static_cast<double>(record.calibration->distinct_tokens) / record.calibration->vocabulary_share);
-}
-
-// What can still be changed, in the order of its cost.
-std::string next_steps(const RunRecord& record) {
-  const QuantizeOptions& o = record.options;
-  std::vector<std::string> steps;
-  if (o.preset == "fast" || o.preset == "classic") steps.push_back("--preset balanced");
-  if (o.samples < 128) steps.push_back("--samples 128");
-  if (o.group_size == -1 || o.group_size > 64) steps.push_back("--group-size 64");
-  if (o.group_size == 64) steps.push_back("--group-size 32");
-  if (o.preset == "balanced") steps.push_back("--preset best");
-  if (!o.chooses_bits()) steps.push_back("--protect 5");
-  if (o.symmetric) steps.push_back("--asym");
-  if (o.bits < 4) steps.push_back(fmt::format("--bits {}", o.bits + 1));
-  if (o.bits == 4) steps.push_back("--bits 8");
-  return steps.empty() ? "" : fmt::format("in the order of their cost: {}", fmt::join(steps, ", "));
 }
 
 }  // namespace
@@ -149,27 +123,6 @@ Verdict judge_held_out(const Patient& patient) {
                   high.size(), measured, kHeldOutRatio, 100 * worst->held_out_error, 100 * worst->fit_error),
       fmt::format("more calibration text, about --samples {}{}", samples,
                   many ? "" : "; the other linears would gain little")};
-}
-
-Verdict judge_perplexity(const Patient& patient) {
-  if (patient.evaluation == nullptr || !patient.evaluation->against) return {};
-  const EvalResult& result = *patient.evaluation;
-  const double before = result.against->perplexity, growth = result.perplexity / before - 1;
-  const int bits = patient.record.options.bits;
-  const auto* bounds = std::find_if(std::begin(kPerplexity), std::end(kPerplexity),
-                                    [&](const PerplexityBounds& row) { return row.bits == bits; });
-  if (bounds == std::end(kPerplexity)) return {};
-  const Severity severity = !(growth <= bounds->warning) ? Severity::kWarning
-                            : growth > bounds->note      ? Severity::kNote
-                                                         : Severity::kGood;
-  const std::string evidence = fmt::format(
-      "perplexity {:.4g}, {:.4g} of the original ({:+.2g} %; KL {:.3g} nats a token, the same most likely "
-      "token in {:.3g} %)",
-      result.perplexity, before, 100 * growth, result.against->kl, 100 * result.against->top1_agreement);
-  if (severity == Severity::kGood) return {severity, "", evidence, ""};
-  const double bound = severity == Severity::kWarning ? bounds->warning : bounds->note;
-  return {severity, "", fmt::format("{}: above {:.3g} % at {} bits", evidence, 100 * bound, bits),
-          next_steps(patient.record)};
 }
 
 Verdict judge_experts(const Patient& patient) {

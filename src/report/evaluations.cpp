@@ -60,7 +60,8 @@ Json eval_json(const EvalResult& result) {
                            {"median_nll", result.median_nll},
                            {"trimmed_nll", result.trimmed_nll},
                            {"bits_per_byte", measured(result.bits_per_byte)},
-                           {"positions", positions_json(result.positions)}};
+                           {"positions", positions_json(result.positions)},
+                           {"calibration_distance", measured(result.calibration_distance)}};
   if (result.against) root.set("against", against_json(*result.against));
   if (!result.blocks.empty()) root.set("blocks", blocks_json(result.blocks));
   if (result.others.empty()) return root;
@@ -82,10 +83,19 @@ Json answer_json(const ComparedAnswer& answer) {
 }
 
 Json score_json(const TaskScore& score) {
-  return Json::Object{
-      {"name", text(score.name)},        {"format", text(score.format)},
-      {"acc", score.accuracy},           {"acc_interval", interval_json(score.accuracy_interval)},
-      {"acc_norm", score.accuracy_norm}, {"acc_norm_interval", interval_json(score.accuracy_norm_interval)}};
+  Json likelihoods = Json::array();
+  for (const std::vector<double>& item : score.log_likelihoods) {
+    Json choices = Json::array();
+    for (const double value : item) choices.push_back(value);
+    likelihoods.push_back(std::move(choices));
+  }
+  return Json::Object{{"name", text(score.name)},
+                      {"format", text(score.format)},
+                      {"acc", score.accuracy},
+                      {"acc_interval", interval_json(score.accuracy_interval)},
+                      {"acc_norm", score.accuracy_norm},
+                      {"acc_norm_interval", interval_json(score.accuracy_norm_interval)},
+                      {"log_likelihoods", std::move(likelihoods)}};
 }
 
 }  // namespace

@@ -26,7 +26,12 @@ std::string key_list(const PageRun& run) {
   std::string out = "<dl class=\"key\">\n";
   for (const KeyNumber& number : key_numbers(run))
     out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", number.name, number.shown);
-  return out + "</dl>\n";
+  out += "</dl>\n";
+  if (!run.evaluation || !run.evaluation->interval) return out;
+  return out + fmt::format(
+                   "<p class=\"soft\">Small below a number: its 95 % interval, by block bootstrap over {} windows of "
+                   "{} tokens.</p>\n",
+                   run.evaluation->windows, run.evaluation->window);
 }
 
 std::string footer(const RunRecord& record) {
@@ -42,7 +47,8 @@ std::string page_of_one(const PageRun& run) {
                                  verdict_sentences(run, symptoms), key_list(run));
   body += html_section("Diagnosis", symptoms_table(symptoms));
   body += html_section("Where it was lost", heat_map(record) + curves(record));
-  body += html_section("Worst linears", worst_linears(record));
+  body += html_section("Which blocks it costs most", blocks_of_kl(run));
+  body += html_section("Worst linears", weight_errors(record) + worst_table(record));
   body += html_section("Experts", experts_table(record));
   body += html_section("Calibration text", calibration_table(record));
   body += html_section("Time", times_table(record));

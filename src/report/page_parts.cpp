@@ -8,6 +8,7 @@
 #include "io/json.h"
 #include "report/diagnosis.h"
 #include "report/html.h"
+#include "report/plots.h"
 #include "report/report.h"
 
 namespace hesse {
@@ -16,6 +17,7 @@ namespace {
 // A record with many experts would make the page heavy; it lies beside the page anyhow.
 constexpr size_t kMostRecordBytes = 600'000;
 constexpr size_t kMostRows = 40;
+constexpr size_t kMostBlocks = 12;
 
 std::string severity_word(Severity severity) { return escaped(severity_name(severity)); }
 
@@ -32,6 +34,26 @@ double mean_error(const RunRecord& record, double LinearRecord::*member) {
 
 std::string group_text(int64_t group_size) {
   return group_size == -1 ? "groups of a row" : fmt::format("groups of {}", group_size);
+}
+
+// "34.9 to 37.2" below the number; empty: there is no interval.
+std::string interval_line(const std::optional<Interval>& interval, int digits, double factor = 1, double shift = 0) {
+  if (!interval) return "";
+  return fmt::format("<br/><small class=\"soft\">{0:.{2}f} to {1:.{2}f}</small>", factor * (interval->low + shift),
+                     factor * (interval->high + shift), digits);
+}
+
+std::vector<KeyNumber> numbers_of(const EvalResult& e) {
+  const std::string after = fmt::format("{:.4g}", e.perplexity);
+  if (!e.against) return {{"Perplexity", after + interval_line(e.interval, 2), e.perplexity}};
+  const AgainstResult& a = *e.against;
+  const double growth = e.perplexity / a.perplexity - 1;
+  return {
+      {"Perplexity", fmt::format("{} of {:.4g}{}", after, a.perplexity, interval_line(e.interval, 2)), e.perplexity},
+      {"Perplexity growth", fmt::format("{:+.2g} %{}", 100 * growth, interval_line(a.ratio_interval, 2, 100, -1))},
+      {"KL, nats a token", shown_number(a.kl) + interval_line(a.kl_interval, 4), a.kl},
+      {"Same top token", shown_percent(a.top1_agreement) + interval_line(a.agreement_interval, 1, 100),
+       a.top1_agreement}};
 }
 
 std::string value_text(const Json& value) { return value.is_string() ? value.as_string("value") : value.dump(); }
@@ -55,17 +77,7 @@ std::vector<KeyNumber> key_numbers(const PageRun& run) {
   std::vector<KeyNumber> numbers = {{"Size", size, static_cast<double>(r.output_bytes)},
                                     {"Bits a weight", shown_number(r.bits_per_weight), r.bits_per_weight}};
   if (run.evaluation) {
-    const EvalResult& e = *run.evaluation;
-    const std::string after = fmt::format("{:.4g}", e.perplexity);
-    numbers.push_back({"Perplexity",
-                       e.against ? fmt::format("{} of {:.4g} ({:+.2g} %)", after, e.against->perplexity,
-                                               100 * (e.perplexity / e.against->perplexity - 1))
-                                 : after,
-                       e.perplexity});
-    if (e.against) {
-      numbers.push_back({"KL, nats a token", shown_number(e.against->kl), e.against->kl});
-      numbers.push_back({"Same top token", shown_percent(e.against->top1_agreement), e.against->top1_agreement});
-    }
+    for (KeyNumber& number : numbers_of(*run.evaluation)) numbers.push_back(std::move(number));
   }
   const double error = mean_error(r, &LinearRecord::relative_error),
                rtn = mean_error(r, &LinearRecord::rtn_relative_error);
@@ -105,31 +117,46 @@ std::string symptoms_table(const std::vector<Symptom>& symptoms) {
   return table.rows.empty() ? "" : html(table);
 }
 
-std::string worst_linears(const RunRecord& record) {
-  std::vector<const LinearRecord*> linears;
-  for (const LinearRecord& linear : record.linears) {
-    if (linear.relative_error >= 0 || linear.status != LinearStatus::kOk) linears.push_back(&linear);
-  }
-  const size_t count = std::min(kMostRows, linears.size());
-  std::partial_sort(linears.begin(), linears.begin() + static_cast<std::ptrdiff_t>(count), linears.end(),
-                    [](const LinearRecord* a, const LinearRecord* b) {
-                      if (a->status != b->status) return a->status > b->status;
-                      if (a->relative_error != b->relative_error) return a->relative_error > b->relative_error;
-                      return a->name < b->name;
-                    });
+std::string worst_table(const RunRecord& record) {
+  const std::vector<const LinearRecord*> linears = worst_linears(record, kMostRows);
   HtmlTable table{
-      .caption = fmt::format("{} of {}; press a heading to sort", count, record.linears.size()),
+      .caption = fmt::format("{} of {}; press a heading to sort", linears.size(), record.linears.size()),
       .head = {"Linear", "Error, %", "Rounding, %", "Held out, %", "Loss", "Damping", "Condition", "Status"},
       .rows = {},
       .sortable = true};
   const auto percent = [](double value) { return value >= 0 ? fmt::format("{:.3g}", 100 * value) : ""; };
-  for (size_t i = 0; i < count; ++i) {
-    const LinearRecord& l = *linears[i];
+  for (const LinearRecord* linear : linears) {
+    const LinearRecord& l = *linear;
     table.rows.push_back({escaped(l.name), percent(l.relative_error), percent(l.rtn_relative_error),
                           percent(l.held_out_error), l.loss >= 0 ? fmt::format("{:.3g}", l.loss) : "",
                           shown_number(l.damping), shown_number(l.condition), escaped(status_name(l.status))});
   }
-  return count == 0 ? "" : html(table);
+  return linears.empty() ? "" : html(table);
+}
+
+std::string blocks_of_kl(const PageRun& run) {
+  if (!run.evaluation || run.evaluation->blocks.empty()) return "";
+  std::vector<BlockEffect> blocks = run.evaluation->blocks;
+  Plot plot{.title = "Share of the KL divergence that is gone when one block alone is the original's",
+            .unit = "%",
+            .curves = {{"share", {}}},
+            .ticks = {}};
+  for (const BlockEffect& block : blocks) {
+    plot.curves[0].values.push_back(100 * block.share);
+    plot.ticks.push_back(fmt::format("{}", block.layer));
+  }
+  std::stable_sort(blocks.begin(), blocks.end(),
+                   [](const BlockEffect& a, const BlockEffect& b) { return a.share > b.share; });
+  if (blocks.size() > kMostBlocks) blocks.resize(kMostBlocks);
+  HtmlTable table{.caption = "The blocks that cause most; shares need not add up to 100 %",
+                  .head = {"Layer", "Share, %", "KL without its error"},
+                  .rows = {},
+                  .sortable = true};
+  for (const BlockEffect& block : blocks) {
+    table.rows.push_back(
+        {fmt::format("{}", block.layer), fmt::format("{:.2f}", 100 * block.share), fmt::format("{:.5f}", block.kl)});
+  }
+  return svg(plot) + html(table);
 }
 
 std::string experts_table(const RunRecord& record) {

@@ -22,7 +22,9 @@ std::string verdict_sentences(const PageRun& run, const std::vector<Symptom>& sy
 std::string symptoms_table(const std::vector<Symptom>& symptoms);
 std::string heat_map(const RunRecord& record);
 std::string curves(const RunRecord& record);
-std::string worst_linears(const RunRecord& record);
+std::string worst_table(const RunRecord& record);
+std::string weight_errors(const RunRecord& record);
+std::string blocks_of_kl(const PageRun& run);  // what each causes of the KL divergence
 std::string experts_table(const RunRecord& record);
 std::string calibration_table(const RunRecord& record);
 std::string times_table(const RunRecord& record);

@@ -10,6 +10,7 @@
 #include "report/html.h"
 #include "report/page_parts.h"
 #include "report/plots.h"
+#include "report/report.h"
 
 namespace hesse {
 namespace {
@@ -63,6 +64,24 @@ std::vector<double> by_layer(const RunRecord& record, double (*measure)(const Li
     means.push_back(in_decibels && mean >= 0 ? decibels(mean) : mean);
   }
   return means;
+}
+
+std::string weight_errors(const RunRecord& record) {
+  constexpr size_t kPanels = 6;
+  Histograms plot{.title =
+                      "Errors of single weights of the worst, in steps of their grid; rounding to nearest moves none "
+                      "by more than half a step inside it",
+                  .unit = "steps",
+                  .limit = kErrorSteps,
+                  .panels = {}};
+  for (const LinearRecord* linear : worst_linears(record, record.linears.size())) {
+    if (linear->weight_errors.empty() || plot.panels.size() == kPanels) continue;
+    const std::string expert = linear->expert >= 0 ? fmt::format(", expert {}", linear->expert) : "";
+    const std::string name = row_name(*linear);
+    const std::string part = linear->expert >= 0 ? name.substr(name.rfind('.') + 1) : name;
+    plot.panels.push_back({fmt::format("{}{}: {}", linear->layer, expert, part), linear->weight_errors});
+  }
+  return svg(plot);
 }
 
 std::string heat_map(const RunRecord& record) {

@@ -119,7 +119,71 @@ class CurvePlot {
   Range range_;
 };
 
+// Where the panels of histograms lie, three in a row.
+struct PanelGrid {
+  static constexpr size_t kColumns = 3;
+  static constexpr double kStep = kWidth / kColumns, kPanel = kStep - 24, kBars = 84, kRow = 134, kTitle = 18;
+  static double x(size_t panel) { return static_cast<double>(panel % kColumns) * kStep + 12; }
+  static double y(size_t panel) { return static_cast<double>(panel / kColumns) * kRow; }
+};
+
+std::vector<double> shares_of(const std::vector<int64_t>& counts) {
+  double sum = 0;
+  for (const int64_t count : counts) sum += static_cast<double>(count);
+  std::vector<double> shares;
+  for (const int64_t count : counts) shares.push_back(sum > 0 ? static_cast<double>(count) / sum : 0);
+  return shares;
+}
+
+// "0.42 to 0.54 steps", "below -1.5 steps".
+std::string bin_text(const Histograms& plot, size_t bin, size_t bins) {
+  const double width = 2 * plot.limit / static_cast<double>(bins - 2);
+  const double first = -plot.limit + width * (static_cast<double>(bin) - 1);
+  if (bin == 0) return fmt::format("below {:.3g} {}", -plot.limit, plot.unit);
+  if (bin + 1 == bins) return fmt::format("above {:.3g} {}", plot.limit, plot.unit);
+  return fmt::format("{:.2f} to {:.2f} {}", first, first + width, plot.unit);
+}
+
+std::string panel_svg(const Histograms& plot, size_t panel, double most) {
+  const std::vector<double> shares = shares_of(plot.panels[panel].counts);
+  const double left = PanelGrid::x(panel), top = PanelGrid::y(panel) + PanelGrid::kTitle;
+  const double bar = PanelGrid::kPanel / static_cast<double>(shares.size()), bottom = top + PanelGrid::kBars;
+  std::string out = label(left, top - 5, "start", plot.panels[panel].title);
+  for (size_t i = 0; i < shares.size(); ++i) {
+    const double height = PanelGrid::kBars * shares[i] / most;
+    const bool tail = i == 0 || i + 1 == shares.size();
+    out += fmt::format(
+        "<rect class=\"f{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{}: "
+        "{}</title></rect>\n",
+        tail ? 1 : 0, left + bar * static_cast<double>(i), bottom - height, bar - 0.6, height,
+        escaped(bin_text(plot, i, shares.size())), escaped(shown_percent(shares[i])));
+  }
+  out += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n", left,
+                     left + PanelGrid::kPanel, bottom);
+  const double inner = PanelGrid::kPanel - 2 * bar;  // without the tails
+  for (const double tick : {-plot.limit, -0.5, 0.0, 0.5, plot.limit}) {
+    if (std::abs(tick) > plot.limit) continue;
+    out += label(left + bar + inner * (tick + plot.limit) / (2 * plot.limit), bottom + 14, "middle",
+                 fmt::format("{:.3g}", tick));
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string svg(const Histograms& plot) {
+  double most = 0;
+  for (const Histogram& panel : plot.panels) {
+    for (const double share : shares_of(panel.counts)) most = std::max(most, share);
+  }
+  if (!(most > 0)) return "";
+  const size_t rows = (plot.panels.size() + PanelGrid::kColumns - 1) / PanelGrid::kColumns;
+  std::string out = open_svg(plot.title, kWidth, PanelGrid::kRow * static_cast<double>(rows));
+  for (size_t panel = 0; panel < plot.panels.size(); ++panel) {
+    if (plot.panels[panel].counts.size() > 2) out += panel_svg(plot, panel, most);
+  }
+  return figure(plot.title, out + "</svg>\n");
+}
 
 std::string svg(const Plot& plot) {
   const bool any = std::any_of(plot.curves.begin(), plot.curves.end(), [](const Curve& curve) {

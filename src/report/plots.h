@@ -1,6 +1,7 @@
 // Pictures as SVG inside the page: colours are classes of the page's style, so that dark and print follow.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,21 @@ struct HeatMap {
   std::vector<std::string> rows;
   std::vector<std::vector<double>> values;  // [rows][columns]; NaN: no cell
 };
+
+// Counts of values in bins of equal width, those outside of them in the first and the last.
+struct Histogram {
+  std::string title;
+  std::vector<int64_t> counts;
+};
+struct Histograms {
+  std::string title;
+  std::string unit;
+  double limit = 1;  // the bins lie between minus this and this
+  std::vector<Histogram> panels;
+};
+
+// Panels side by side, all with the same scale: bars show shares. Empty without counts.
+std::string svg(const Histograms& plot);
 
 // Light is little, dark is much; every cell tells its number when pointed at.
 std::string svg(const HeatMap& map);

@@ -57,6 +57,13 @@ std::vector<std::string> JsonReader::texts(std::string_view name) const {
   return items;
 }
 
+std::vector<double> JsonReader::numbers(std::string_view name) const {
+  std::vector<double> items;
+  for (const Json& item : member(name).as_array(at(name)))
+    items.push_back(item.is_null() ? std::numeric_limits<double>::quiet_NaN() : item.as_double(at(name)));
+  return items;
+}
+
 std::vector<int64_t> JsonReader::integers(std::string_view name, int64_t least, int64_t most) const {
   std::vector<int64_t> items;
   for (const Json& item : member(name).as_array(at(name))) {

@@ -31,6 +31,7 @@ class JsonReader {
   double number_or(std::string_view name, double otherwise) const;
   JsonReader object(std::string_view name) const;
   std::vector<std::string> texts(std::string_view name) const;
+  std::vector<double> numbers(std::string_view name) const;  // null: NaN
   std::vector<int64_t> integers(std::string_view name, int64_t least, int64_t most) const;
 
   // `read` makes an item of a JsonReader.

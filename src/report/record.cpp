@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "io/json.h"
 #include "report/cost.h"
@@ -33,6 +34,33 @@ std::string_view status_name(LinearStatus status) {
 int64_t RunRecord::fallbacks() const {
   return std::count_if(linears.begin(), linears.end(),
                        [](const LinearRecord& linear) { return linear.status >= LinearStatus::kRoundingBetter; });
+}
+
+std::vector<const LinearRecord*> worst_linears(const RunRecord& record, size_t most) {
+  std::vector<const LinearRecord*> linears;
+  for (const LinearRecord& linear : record.linears) {
+    if (linear.relative_error >= 0 || linear.status != LinearStatus::kOk) linears.push_back(&linear);
+  }
+  const size_t count = std::min(most, linears.size());
+  std::partial_sort(linears.begin(), linears.begin() + static_cast<std::ptrdiff_t>(count), linears.end(),
+                    [](const LinearRecord* a, const LinearRecord* b) {
+                      if (a->status != b->status) return a->status > b->status;
+                      if (a->relative_error != b->relative_error) return a->relative_error > b->relative_error;
+                      return a->name < b->name;
+                    });
+  linears.resize(count);
+  return linears;
+}
+
+void keep_worst_weight_errors(RunRecord& record) {
+  constexpr size_t kKept = 6;
+  std::set<std::string_view> kept;
+  for (const LinearRecord* linear : worst_linears(record, record.linears.size())) {
+    if (kept.size() < kKept && !linear->weight_errors.empty()) kept.insert(linear->name);
+  }
+  for (LinearRecord& linear : record.linears) {
+    if (kept.count(linear.name) == 0) linear.weight_errors.clear();
+  }
 }
 
 double mean_relative_error(const RunRecord& record) {
@@ -103,7 +131,9 @@ Json digest_json(const CalibrationFacts& facts) {
                       {"unknown", facts.unknown},
                       {"distinct_tokens", facts.distinct_tokens},
                       {"vocabulary_share", facts.vocabulary_share},
-                      {"scripts", list_of(facts.scripts, script_json)}};
+                      {"scripts", list_of(facts.scripts, script_json)},
+                      {"token_buckets", list(facts.token_buckets)},
+                      {"token_halves", measured(facts.token_halves)}};
 }
 
 Json calibration_json(const RunRecord& record) {
@@ -200,6 +230,7 @@ class LinearEcho {
     return present == Measured::kSometimes ? measured(field) : Json(field);
   }
   static Json value(LinearStatus field, Measured) { return std::string(status_name(field)); }
+  static Json value(const std::vector<int64_t>& field, Measured) { return field.empty() ? Json() : list(field); }
 
   const LinearRecord& linear_;
   Json object_ = Json::object();

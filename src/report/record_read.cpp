@@ -61,6 +61,13 @@ class LinearFields {
   void operator()(std::string_view name, double& field, Measured present) const {
     field = present == Measured::kSometimes ? linear_.number_or(name, -1) : linear_.number(name);
   }
+  void operator()(std::string_view name, std::vector<int64_t>& field, Measured) const {
+    if (!linear_.has(name)) return;
+    field = linear_.integers(name, 0, std::numeric_limits<int64_t>::max());
+    if (field.size() == kErrorBins + 2) return;
+    throw Error(ErrorKind::kBadInput, fmt::format("[record] {}: {} has {} counts; must be {}", linear_.where(), name,
+                                                  field.size(), kErrorBins + 2));
+  }
 
  private:
   const JsonReader& linear_;
@@ -147,6 +154,9 @@ void read_calibration(const JsonReader& json, RunRecord& record) {
   facts.scripts = digest.list("scripts", [](const JsonReader& script) {
     return ScriptShare{script.text("script"), script.number("share")};
   });
+  if (digest.has("token_buckets"))
+    facts.token_buckets = digest.integers("token_buckets", 0, std::numeric_limits<int64_t>::max());
+  facts.token_halves = digest.number_or("token_halves", -1);
   record.calibration = std::move(facts);
 }
 

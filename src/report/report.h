@@ -33,6 +33,12 @@ std::string to_json(const ReportResult& result);
 std::string to_json(const std::vector<FamilyInfo>& families);
 std::string to_json(const std::vector<LinearSetting>& settings);
 
+// At most `most`, the worst first: by status, then by relative error. Those that were solved and not measured are left
+// out.
+std::vector<const LinearRecord*> worst_linears(const RunRecord& record, size_t most);
+// Of the other linears the errors of single weights are forgotten: the record and its page stay small.
+void keep_worst_weight_errors(RunRecord& record);
+
 // Mean over the linears with a measured relative error; -1 when there are none.
 double mean_relative_error(const RunRecord& record);
 

@@ -59,6 +59,8 @@ class Rows {
     record_.damping = std::max(record_.damping, part.damping);
     record_.factorizations = std::max(record_.factorizations, part.factorizations);
     record_.floored_scales += part.floored_scales;
+    for (size_t bin = 0; bin < record_.weight_errors.size(); ++bin)
+      record_.weight_errors[bin] += part.weight_errors[bin];
   }
 
   QuantizedLinear joined_codes() {

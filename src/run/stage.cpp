@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "hesse/error.h"
+#include "quant/error_count.h"
 #include "quant/solver.h"
 #include "quant/target.h"
 
@@ -105,6 +106,13 @@ Matrix<float> original_weight(const Job& job, const Linear& linear) {
 
 bool all_finite(const Matrix<float>& m) {
   return std::all_of(m.data(), m.data() + m.size(), [](float value) { return std::isfinite(value); });
+}
+
+// Of the weights in the file: the targets may have been shifted, and the forward pass may have rounded.
+std::vector<int64_t> weight_errors(const Job& job, const Linear& linear, const QuantizedLinear& packed) {
+  constexpr ErrorBins kBins{.steps = kErrorSteps, .count = kErrorBins};
+  if (linear.weight.type() == ComputeType::kF32) return count_errors(linear.weight.f32().view(), packed, kBins);
+  return count_errors(job.source->linear(linear.name).view(), packed, kBins);
 }
 
 // The sum of the parts. A measure that one part lacks (-1) is lacking in the whole.
@@ -234,6 +242,7 @@ SolvedLinear solve_in_stage(const Job& job, int64_t layer, const Block::Stage& s
   }
   if (collected.unreached) record.status = LinearStatus::kUnreached;
   set_losses(whole, static_cast<double>(job.windows->count()), record);
+  record.weight_errors = weight_errors(job, linear, packed);
   return {std::move(record), std::move(packed), whole.energy};
 }
 
@@ -248,6 +257,7 @@ SolvedLinear solve_alone(const Job& job, int64_t layer, const Linear& linear) {
   SolveOutcome outcome = solve_linear(*job.solver, original_weight(job, linear).view(), nullptr, spec, job.gptq);
   LinearRecord record = shape_record(job, layer, linear);
   set_losses(outcome, 1, record);
+  record.weight_errors = weight_errors(job, linear, outcome.linear);
   return {std::move(record), std::move(outcome.linear)};
 }
 

@@ -54,6 +54,11 @@ class FieldWriter {
   static Json value(bool field) { return field; }
   static Json value(double field) { return number_json(field); }
   static Json value(LinearStatus field) { return std::string(status_name(field)); }
+  static Json value(const std::vector<int64_t>& field) {
+    Json list = Json::array();
+    for (const int64_t item : field) list.push_back(item);
+    return list;
+  }
   Json object_ = Json::object();
 };
 
@@ -80,6 +85,10 @@ class FieldReader {
   }
   static void read(const Json& json, std::string_view name, LinearStatus& field) {
     field = status_from_name(json.as_string(name));
+  }
+  static void read(const Json& json, std::string_view name, std::vector<int64_t>& field) {
+    if (json.is_null()) return;
+    for (const Json& item : json.as_array(name)) field.push_back(item.as_int(name));
   }
   const Json& object_;
 };

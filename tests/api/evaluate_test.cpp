@@ -222,6 +222,13 @@ TEST_F(Evaluate, TasksAreScoredByLikelihood) {
   EXPECT_EQ(task.models[0].accuracy, 1);
   EXPECT_EQ(task.models[0].accuracy_norm, 1);
   EXPECT_LT(task.models[0].accuracy_interval.low, 0.5);  // two questions say little
+  for (const TaskScore& score : task.models) {
+    ASSERT_EQ(score.log_likelihoods.size(), 2u);
+    EXPECT_EQ(score.log_likelihoods[0].size() + score.log_likelihoods[1].size(), 5u);
+    for (const std::vector<double>& item : score.log_likelihoods) {
+      for (const double value : item) EXPECT_LT(value, 0);
+    }
+  }
   o.items = 1;
   EXPECT_EQ(evaluate_tasks(o, quiet_).tasks[0].items, 1);
 }
@@ -259,6 +266,23 @@ TEST_F(Evaluate, ComparedAnswersAreThoseOfGenerate) {
   EXPECT_TRUE(any_parts);
   EXPECT_THAT(read_text_file(o.html), HasSubstr("<h2>A river</h2>"));
   EXPECT_THROW(compare(o, quiet_), Error);  // the page exists
+}
+
+// A page with names would give the vote away.
+TEST_F(Evaluate, ABlindComparisonWritesItsPageWhenItIsTold) {
+  CompareOptions o;
+  o.model = kDemo;
+  o.others = {kDemo};
+  o.prompts = put("prompts.txt", "The old house\n");
+  o.max_tokens = 2;
+  o.html = in_folder("blind.html");
+  o.blind = true;
+  CompareResult result = compare(o, quiet_);
+  EXPECT_FALSE(std::filesystem::exists(o.html));
+  result.votes = {0, 1};
+  write_page(result, o.html);
+  EXPECT_THAT(read_text_file(o.html), HasSubstr("Votes, given without knowing the names: 0 for tiny-llama, 1 for"));
+  EXPECT_THROW(write_page(result, o.html), Error);
 }
 
 TEST_F(Evaluate, PromptsThatCannotBeUsedAreRefused) {

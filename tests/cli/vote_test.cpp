@@ -46,7 +46,15 @@ TEST(Vote, CountsForTheModelNotForThePlace) {
   });
   EXPECT_THAT(tally.votes, ElementsAre(0, 20));
   EXPECT_EQ(tally.asked, 20);
-  EXPECT_THAT(tally_text(answers(20), tally), HasSubstr("  20  copy\n"));
+  const std::string text = tally_text(answers(20), tally);
+  EXPECT_THAT(text, HasSubstr("  20  copy\n"));
+  // The key: of every prompt both names, in the order in which they were shown.
+  for (size_t i = 0; i < 20; ++i) {
+    const std::vector<size_t> order = blind_order(2, 7, i);
+    const std::vector<std::string> names = answers(1).models;
+    EXPECT_THAT(text, HasSubstr("prompt " + std::to_string(i + 1) + ": [1] " + names[order[0]] + ", [2] " +
+                                names[order[1]] + "\n"));
+  }
 }
 
 TEST(Vote, AsksAgainAndEndsWhenTold) {

@@ -37,6 +37,27 @@ const Tokenizer& tokenizer() {
 
 CalibrationFacts described(const Windows& windows) { return describe_calibration(windows, tokenizer(), 1); }
 
+TEST(Statistics, TokenBucketsCountEveryTokenOfTheTextOnce) {
+  Rng rng(seed());
+  Windows windows = random_windows(rng, 8, 100);
+  const auto sum = [](const std::vector<int64_t>& counts) {
+    return std::accumulate(counts.begin(), counts.end(), int64_t{0});
+  };
+  const std::vector<int64_t> all = token_buckets(windows, 0, 8);
+  EXPECT_EQ(all.size(), 256u);
+  EXPECT_EQ(sum(all), 800);
+  std::vector<int64_t> parts = token_buckets(windows, 0, 3);
+  const std::vector<int64_t> rest = token_buckets(windows, 3, 5);
+  for (size_t i = 0; i < parts.size(); ++i) parts[i] += rest[i];
+  EXPECT_EQ(parts, all);
+  windows.bos = 1;
+  EXPECT_EQ(sum(token_buckets(windows, 0, 8)), 792);
+  const CalibrationFacts facts = described(windows);
+  EXPECT_EQ(facts.token_buckets, token_buckets(windows, 0, 8));
+  EXPECT_GT(facts.token_halves, 0);
+  EXPECT_EQ(described(random_windows(rng, 1, 100)).token_halves, -1);
+}
+
 TEST(Statistics, BucketsHoldEveryLengthOnce) {
   const uint64_t value = seed();
   SCOPED_TRACE(value);

@@ -182,7 +182,7 @@ TEST(Diagnosis, EachFaultIsFoundAndNamedByItsRuleAlone) {
 }
 
 TEST(Diagnosis, EveryRowOfTheTableHasACase) {
-  std::set<std::string_view> named = {"loss-growth", "perplexity"};
+  std::set<std::string_view> named = {"loss-growth", "perplexity", "other-text", "costly-blocks"};
   for (const Case& c : kCases) named.insert(c.rule);
   for (const RuleRow& row : diagnosis_rules()) EXPECT_TRUE(named.erase(row.name) == 1) << row.name;
   EXPECT_THAT(named, IsEmpty());
@@ -207,7 +207,8 @@ TEST(Diagnosis, PerplexityIsJudgedByBits) {
   const EvalResult worse = evaluated(36);
   record.options.bits = 4;
   record.options.preset = "fast";
-  EXPECT_THAT(diagnose(record, &worse)[0].advice, HasSubstr("--preset balanced, --group-size 64, --protect 5, --asym, --bits 8"));
+  EXPECT_THAT(diagnose(record, &worse)[0].advice,
+              HasSubstr("--preset balanced, --group-size 64, --protect 5, --asym, --bits 8"));
 }
 
 // Without a trial the vocabulary is known from the text, and the original's perplexity tells of a wrong tokenizer.
@@ -220,6 +221,51 @@ TEST(Diagnosis, AnEvaluationTellsOfAWrongTokenizer) {
   ASSERT_FALSE(found.empty());
   EXPECT_EQ(found[0].rule, "tokenizer");
   EXPECT_THAT(found[0].evidence, HasSubstr("the original model has a perplexity of 3.4e+03"));
+}
+
+// Above what two halves of the calibration text differ by, which is much where there is little of it.
+TEST(Diagnosis, TextOfAnotherKindIsNamed) {
+  RunRecord record = healthy();
+  record.calibration->token_halves = 0.013;
+  EvalResult e = evaluated(30.3);
+  e.windows = 40;
+  e.window = 512;
+  const auto found = [&] { return asking(diagnose(record, &e)); };
+  for (const double near : {-1.0, 0.0, 0.02, 0.12}) {
+    e.calibration_distance = near;
+    EXPECT_THAT(found(), IsEmpty()) << near;
+  }
+  e.calibration_distance = 0.15;
+  ASSERT_EQ(found().size(), 1u);
+  EXPECT_EQ(found()[0].rule, "other-text");
+  EXPECT_EQ(found()[0].severity, Severity::kWarning);
+  EXPECT_THAT(found()[0].evidence,
+              HasSubstr("0.15 nats apart of 0.69 at most, those of two halves of the calibration text 0.013"));
+  e.windows = 2;  // of so few tokens it may be chance
+  EXPECT_THAT(found(), IsEmpty());
+  e.windows = 40;
+  record.calibration->token_halves = 0.07;
+  EXPECT_THAT(found(), IsEmpty());
+  e.calibration_distance = 0.2;
+  EXPECT_EQ(found().size(), 1u);
+  record.calibration.reset();
+  EXPECT_THAT(found(), IsEmpty());
+}
+
+TEST(Diagnosis, TheBlocksThatCauseTheKlAreRanked) {
+  const RunRecord record = healthy();
+  EvalResult e = evaluated(30.3);
+  for (int64_t layer = 0; layer < 6; ++layer)
+    e.blocks.push_back({layer, 0.009, 0.1 + 0.01 * static_cast<double>(layer)});
+  EXPECT_THAT(asking(diagnose(record, &e)), IsEmpty());
+  e.blocks[2].share = 0.6;
+  const std::vector<Symptom> found = asking(diagnose(record, &e));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].rule, "costly-blocks");
+  EXPECT_EQ(found[0].severity, Severity::kNote);
+  EXPECT_EQ(found[0].place, "layer 2");
+  EXPECT_THAT(found[0].evidence, HasSubstr("60 % by layer 2, 15 % by layer 5, 14 % by layer 4, of 6 layers"));
+  EXPECT_THAT(found[0].advice, HasSubstr("--redo 'model.layers.2.*' --bits 8"));
 }
 
 TEST(Diagnosis, TheWorstStandFirst) {
@@ -255,13 +301,50 @@ TEST(Diagnosis, GoesOutAsJson) {
 
 TEST(Diagnosis, ReadsWhatEvalPrints) {
   EvalResult e = evaluated(36);
+  e.name = "four";
   e.windows = 2;
   e.window = 512;
+  e.interval = Interval{35, 37};
+  e.calibration_distance = 0.25;
+  e.against->ratio_interval = Interval{1.1, 1.3};
+  e.against->kl_interval = Interval{0.009, 0.011};
+  e.blocks = {{0, 0.5, 0.25}, {1, 0.25, -0.5}};
   const EvalResult back = evaluation_from_json(to_json(e), "eval.json");
   EXPECT_EQ(back.perplexity, 36);
   EXPECT_EQ(back.against->kl, 0.01);
-  for (const char* text : {"{}", "[]", R"({"schema": "hesse-run/1"})", R"({"schema": "hesse-eval/1"})"})
+  EXPECT_EQ(back.interval->high, 37);
+  EXPECT_EQ(back.calibration_distance, 0.25);
+  EXPECT_EQ(back.against->ratio_interval->low, 1.1);
+  EXPECT_EQ(back.against->kl_interval->high, 0.011);
+  ASSERT_EQ(back.blocks.size(), 2u);
+  EXPECT_EQ(back.blocks[1].share, -0.5);
+  for (const char* text :
+       {"{}", "[]", R"({"schema": "hesse-run/1"})", R"({"schema": "hesse-eval/1"})",
+        R"({"schema": "hesse-eval/1", "perplexity": 3, "windows": 1, "window": 2, "interval": [2, 1]})"})
     EXPECT_THROW(evaluation_from_json(text, "eval.json"), Error) << text;
+  // Of a model that says nothing finite.
+  const EvalResult lost = evaluation_from_json(
+      R"({"schema": "hesse-eval/1", "perplexity": null, "windows": 9223372036854775807, "window": 9223372036854775807, )"
+      R"("interval": [null, null], "blocks": [{"layer": 0, "kl": null, "share": null}], "calibration_distance": 0.5})",
+      "eval.json");
+  EXPECT_FALSE(lost.interval);
+  EXPECT_THAT(lost.blocks, IsEmpty());
+  EXPECT_EQ(asking(diagnose(healthy(), &lost)).back().rule, "other-text");
+  EXPECT_THAT(
+      diagnose(healthy(), &back)[0].evidence,
+      HasSubstr("perplexity 36 (35 to 37), 30 of the original: +20 % (10 to 30); KL 0.01 (0.009 to 0.011) nats"));
+}
+
+TEST(Diagnosis, OfSeveralEvaluatedModelsTakesItsOwn) {
+  EvalResult e = evaluated(30);
+  e.name = "original";
+  e.others = {evaluated(36)};
+  e.others[0].name = "four";
+  const EvalResult back = evaluation_from_json(to_json(e), "eval.json");
+  EXPECT_EQ(evaluation_of(back, "four").perplexity, 36);
+  EXPECT_EQ(evaluation_of(back, "original").perplexity, 30);
+  EXPECT_THROW(evaluation_of(back, "three"), Error);
+  EXPECT_EQ(evaluation_of(evaluated(31), "renamed since").perplexity, 31);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ TEST(Results, Eval) {
             R"({"schema": "hesse-eval/1", "perplexity": 30.5, "mean_nll": 3.25, "windows": 2, "window": 512, )"
             R"("predictions": 1022, "seconds": 0.5, "flops": 1e+09, "format": "full precision", "compute": "f32", )"
             R"("name": "", "bos": false, "interval": null, "median_nll": 0.0, "trimmed_nll": 0.0, )"
-            R"("bits_per_byte": null, "positions": []})");
+            R"("bits_per_byte": null, "positions": [], "calibration_distance": null})");
 }
 
 TEST(Results, EvalAgainstAReferenceWithOthers) {
@@ -52,11 +52,12 @@ TEST(Results, EvalAgainstAReferenceWithOthers) {
 
 TEST(Results, Tasks) {
   TasksResult r;
-  r.tasks = {{"arc.jsonl", 4, 0.25, {{"m", "gptq", 0.5, {0.25, 0.75}, 1, {0.5, 1}}}}};
-  EXPECT_EQ(Json::parse(to_json(r), "t").dump(),
-            R"({"schema": "hesse-tasks/1", "tasks": [{"name": "arc.jsonl", "items": 4, "chance": 0.25, "models": )"
-            R"([{"name": "m", "format": "gptq", "acc": 0.5, "acc_interval": [0.25, 0.75], "acc_norm": 1.0, )"
-            R"("acc_norm_interval": [0.5, 1.0]}]}], "compute": "f32", "bos": false, "seconds": 0.0})");
+  r.tasks = {{"arc.jsonl", 4, 0.25, {{"m", "gptq", 0.5, {0.25, 0.75}, 1, {0.5, 1}, {{-1.5, -2}}}}}};
+  EXPECT_EQ(
+      Json::parse(to_json(r), "t").dump(),
+      R"({"schema": "hesse-tasks/1", "tasks": [{"name": "arc.jsonl", "items": 4, "chance": 0.25, "models": )"
+      R"([{"name": "m", "format": "gptq", "acc": 0.5, "acc_interval": [0.25, 0.75], "acc_norm": 1.0, )"
+      R"("acc_norm_interval": [0.5, 1.0], "log_likelihoods": [[-1.5, -2.0]]}]}], "compute": "f32", "bos": false, "seconds": 0.0})");
 }
 
 CompareResult two_answers() {
@@ -74,6 +75,13 @@ TEST(Results, Compare) {
       R"([{"text": "one two", "ids": [1, 2], "stop": "length", "parts_at_token": null, "parts_at_byte": null}, )"
       R"({"text": "one <script>x", "ids": [1, 3], "stop": "length", "parts_at_token": 1, "parts_at_byte": 4}]}], )"
       R"("seed": 18446744073709551615, "seconds": 0.0})");
+}
+
+TEST(ComparePage, ShowsVotesWhereThereAreAny) {
+  CompareResult voted = two_answers();
+  EXPECT_EQ(compare_page(voted).find("Votes"), std::string::npos);
+  voted.votes = {3, 1};
+  EXPECT_THAT(compare_page(voted), HasSubstr("without knowing the names: 3 for a&lt;b&gt;, 1 for c.</p>"));
 }
 
 TEST(ComparePage, EscapesAndMarksWhereAnswersPart) {

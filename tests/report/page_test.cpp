@@ -70,12 +70,49 @@ TEST(Page, SaysWhatTheRecordSays) {
   run.evaluation->perplexity = 31.5;
   run.evaluation->against = AgainstResult{30, 0.0123, 0.95};
   const std::string page = page_of({run});
-  for (const char* text :
-       {"<!DOCTYPE html>", "<html lang=\"en\">", "tiny, 4 bits", "2 kB of 11.5 MB", "31.5 of 30 (+5 %)", "0.0123",
-        "nonfinite-activations", "mlp.down_proj", "rounding to nearest", "Scripts", "Latin 90 %", "group_size",
-        "vllm serve PATH", "prefers-color-scheme:dark", "@media print", "<caption>", "role=\"img\"><title>"}) {
+  for (const char* text : {"<!DOCTYPE html>", "<html lang=\"en\">", "tiny, 4 bits", "2 kB of 11.5 MB", "31.5 of 30<",
+                           "<dd>+5 %</dd>", "0.0123", "nonfinite-activations", "mlp.down_proj", "rounding to nearest",
+                           "Scripts", "Latin 90 %", "group_size", "vllm serve PATH", "prefers-color-scheme:dark",
+                           "@media print", "<caption>", "role=\"img\"><title>"}) {
     EXPECT_THAT(page, HasSubstr(text));
   }
+  expect_balanced(page);
+}
+
+TEST(Page, ShowsIntervalsAndWhichBlocksCauseWhat) {
+  PageRun run{.name = "tiny-4bit", .record = large_record(6), .evaluation = EvalResult{}, .record_json = {}};
+  run.evaluation->perplexity = 31.5;
+  run.evaluation->interval = Interval{30.25, 33};
+  run.evaluation->against = AgainstResult{30, 0.0123, 0.95};
+  run.evaluation->against->ratio_interval = Interval{1.04, 1.0625};
+  run.evaluation->against->kl_interval = Interval{0.0111, 0.0133};
+  for (int64_t layer = 0; layer < 30; ++layer)
+    run.evaluation->blocks.push_back({layer, 0.01, layer == 17 ? 0.25 : 0.01 * static_cast<double>(layer % 4)});
+  const std::string page = page_of({run});
+  for (const char* text : {">30.25 to 33.00<", ">4.00 to 6.25<", ">0.0111 to 0.0133<", "its 95 % interval",
+                           "Which blocks it costs most", "<th scope=\"row\">17</th><td>25.00</td>", "layer 17: 25 %"}) {
+    EXPECT_THAT(page, HasSubstr(text));
+  }
+  expect_balanced(page);
+  run.evaluation->blocks.clear();
+  EXPECT_THAT(page_of({run}), Not(HasSubstr("Which blocks")));
+}
+
+TEST(Page, ShowsTheWeightErrorsOfTheWorst) {
+  RunRecord record = large_record(4);
+  EXPECT_THAT(page_of_record(record), Not(HasSubstr("Errors of single weights")));
+  for (LinearRecord& linear : record.linears) {
+    linear.weight_errors.assign(kErrorBins + 2, 0);
+    linear.weight_errors[kErrorBins / 2 + 1] = 900;
+    linear.weight_errors.back() = 100;
+  }
+  keep_worst_weight_errors(record);
+  const std::string page = page_of_record(record);
+  for (const char* text : {"Errors of single weights", ">3: mlp.down_proj</text>",
+                           "<title>-0.06 to 0.06 steps: 90 %</title>", "<title>above 1.5 steps: 10 %</title>"}) {
+    EXPECT_THAT(page, HasSubstr(text));
+  }
+  EXPECT_THAT(page, Not(HasSubstr(">2: mlp.down_proj</text>")));
   expect_balanced(page);
 }
 
@@ -86,7 +123,13 @@ TEST(Page, NeedsNoNetwork) {
 }
 
 TEST(Page, OfEightyLayersStaysBelowAMegabyte) {
-  const std::string page = page_of_record(large_record(80));
+  RunRecord record = large_record(80);
+  for (LinearRecord& linear : record.linears) linear.weight_errors.assign(kErrorBins + 2, 1234567);
+  record.calibration->token_buckets.assign(256, 12345);
+  keep_worst_weight_errors(record);
+  PageRun run{.name = "tiny-4bit", .record = record, .evaluation = EvalResult{}, .record_json = to_json(record)};
+  for (int64_t layer = 0; layer < 80; ++layer) run.evaluation->blocks.push_back({layer, 0.0123456789, 0.0123456789});
+  const std::string page = page_of({run});
   EXPECT_LT(page.size(), 1'000'000u);
   EXPECT_THAT(page, HasSubstr("data:application/json;base64,"));
   expect_balanced(page);
@@ -117,7 +160,10 @@ TEST(Page, HostileNamesAreText) {
   record.calibration_sources[0].name = record.calibration_sources[0].kind = evil;
   record.calibration->scripts[0].name = evil;
   record.phases[0].name = evil;
-  for (LinearRecord& linear : record.linears) linear.name += evil;
+  for (LinearRecord& linear : record.linears) {
+    linear.name += evil;
+    linear.weight_errors.assign(kErrorBins + 2, 1);
+  }
   record.tokenizer_trial->text = evil;
   record.tokenizer_trial->nll = 9;
   const PageRun run{.name = evil, .record = record, .evaluation = {}, .record_json = to_json(record)};
@@ -175,6 +221,8 @@ TEST(Plots, GapsBreakCurvesAndNothingIsEmpty) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(svg(Plot{"t", "dB", {{"a", {nan, nan}}}, {"0", "1"}}), "");
   EXPECT_EQ(svg(HeatMap{"t", "dB", {"0"}, {"a"}, {{nan}}}), "");
+  EXPECT_EQ(svg(Histograms{"t", "steps", 1, {}}), "");
+  EXPECT_EQ(svg(Histograms{"t", "steps", 1, {{"a", {0, 0, 0}}, {"b", {}}}}), "");
   const std::string plot = svg(Plot{"t", "dB", {{"a", {1, nan, 2, 3}}}, {"0", "1", "2", "3"}});
   const size_t path = plot.find("<path class=\"s0\" d=\"");
   const std::string d = plot.substr(path, plot.find("/>", path) - path);

@@ -52,8 +52,18 @@ TEST(ReadRecord, GivesBackWhatWasWritten) {
   record.linears[0].loss = record.linears[0].weight_rms = -1;
   record.linears[0].expert = 7;
   record.linears.resize(3, record.linears[0]);
+  record.linears[1].weight_errors.assign(kErrorBins + 2, 7);
+  record.calibration = CalibrationFacts{};
+  record.calibration->token_buckets = {3, 0, 5};
+  record.calibration->token_halves = 0.25;
   const std::string other = to_json(record);
   EXPECT_EQ(to_json(record_from_json(other, "t")), other);
+}
+
+TEST(ReadRecord, WeightErrorsHaveTheirBins) {
+  EXPECT_THAT(refusal(with_linear("weight_errors", Json::Array{1, 2, 3})),
+              HasSubstr("weight_errors has 3 counts; must be 27"));
+  EXPECT_THAT(refusal(with_linear("weight_errors", Json::Array{-1})), HasSubstr("weight_errors has -1"));
 }
 
 TEST(ReadRecord, WhatIsNotFiniteStaysUnknown) {

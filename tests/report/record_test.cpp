@@ -118,7 +118,9 @@ const char* const kGolden = R"({
           "script": "Latin",
           "share": 0.9
         }
-      ]
+      ],
+      "token_buckets": [],
+      "token_halves": null
     }
   },
   "tokenizer_trial": {
@@ -211,6 +213,7 @@ const char* const kGolden = R"({
       "floored_scales": 4,
       "clip_rate": 0.001,
       "weight_rms": 0.02,
+      "weight_errors": null,
       "seconds": 0.5
     }
   ]
@@ -347,6 +350,25 @@ TEST(Results, BenchWithAModel) {
   EXPECT_THAT(
       root.find("quantize")->dump(),
       HasSubstr(R"([{"preset": "fast", "predicted_seconds": 12.5, "phases": [{"name": "forward", "seconds": 10.0}])"));
+}
+
+TEST(Record, KeepsTheWeightErrorsOfTheWorstLinears) {
+  RunRecord r = small_record();
+  r.linears.resize(9, r.linears[0]);
+  for (size_t i = 0; i < r.linears.size(); ++i) {
+    r.linears[i].name = "linear " + std::to_string(i);
+    r.linears[i].status = i == 4 ? LinearStatus::kRoundingBetter : LinearStatus::kOk;
+    r.linears[i].relative_error = 0.01 * static_cast<double>(i);
+    r.linears[i].weight_errors.assign(kErrorBins + 2, 1);
+  }
+  r.linears[8].weight_errors.clear();  // of an earlier result, where it was not among the worst
+  keep_worst_weight_errors(r);
+  std::string kept;
+  for (const LinearRecord& linear : r.linears) kept += linear.weight_errors.empty() ? '-' : 'x';
+  EXPECT_EQ(kept, "--xxxxxx-");
+  EXPECT_EQ(worst_linears(r, 2)[0]->name, "linear 4");
+  EXPECT_EQ(worst_linears(r, 2)[1]->name, "linear 8");
+  EXPECT_EQ(worst_linears(RunRecord(), 2).size(), 0u);
 }
 
 }  // namespace

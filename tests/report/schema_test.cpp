@@ -26,6 +26,9 @@ TEST(Schema, HoldsOfRecordsOfAllKinds) {
   EXPECT_THAT(problems_of(record), IsEmpty());
   record.linears[0].expert = 3;
   record.forecast = Forecast{{0, 3}, 100, 2000};
+  record.linears[0].weight_errors.assign(kErrorBins + 2, 5);
+  record.calibration->token_buckets.assign(256, 5);
+  record.calibration->token_halves = 0.02;
   EXPECT_THAT(problems_of(record), IsEmpty());
   record.calibration.reset();
   record.tokenizer_trial.reset();

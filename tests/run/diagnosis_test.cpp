@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -107,6 +108,17 @@ TEST_F(PlantedFault, AHealthyRunHasNoneAndWritesItsPage) {
   for (const std::string& problem : SchemaCheck::problems(record_schema(), written)) ADD_FAILURE() << problem;
   ASSERT_TRUE(record.calibration && record.tokenizer_trial);
   EXPECT_GT(record.linears.front().weight_rms, 0.05);
+  // Of six linears every weight is counted once, most of them within half a step.
+  int64_t counted = 0;
+  for (const LinearRecord& linear : record.linears) {
+    if (linear.weight_errors.empty()) continue;
+    ++counted;
+    const std::vector<int64_t>& errors = linear.weight_errors;
+    EXPECT_EQ(std::accumulate(errors.begin(), errors.end(), int64_t{0}), linear.out * linear.in) << linear.name;
+    const auto middle = errors.begin() + (kErrorBins + 1) / 2;
+    EXPECT_GT(std::accumulate(middle - 4, middle + 5, int64_t{0}), linear.out * linear.in * 3 / 4) << linear.name;
+  }
+  EXPECT_EQ(counted, 6);
   const fs::path page = fs::path(o.output) / "hesse-report.html";
   EXPECT_THAT(read_text_file(page), HasSubstr("No rule of the diagnosis warns."));
 
@@ -149,6 +161,33 @@ TEST_F(PlantedFault, TokenizerOfAnotherModel) {
   copy_.set("generation_config.json", "bos_token_id", "256");
   copy_.set("generation_config.json", "eos_token_id", "257");
   expect_tokenizer_named();
+}
+
+// Calibrated on prose: prose of the same books is near, C++ is named.
+TEST_F(PlantedFault, EvaluationTextOfAnotherKind) {
+  QuantizeOptions o = options();
+  const RunRecord record = quantize(o, quiet_);
+  std::string code;
+  for (const char* file : {"src/api/evaluate.cpp", "src/quant/gptq.cpp", "src/run/pipeline.cpp", "src/run/layer.cpp"})
+    code += read_text_file(fs::path(HESSE_SOURCE_DIR) / file);
+  copy_.put("code.txt", code);
+  EvalOptions eval;
+  eval.model = o.output;
+  eval.window = 256;
+  eval.windows = 24;
+  const auto rules_of = [&](const std::string& text) {
+    eval.text = {text};
+    const EvalResult evaluation = evaluate(eval, quiet_);
+    EXPECT_GE(evaluation.calibration_distance, 0);
+    std::string rules;
+    for (const Symptom& symptom : warnings_of(record, &evaluation)) rules += symptom.rule + " ";
+    return rules;
+  };
+  EXPECT_EQ(rules_of((kDemo / "heldout.txt").string()), "");
+  EXPECT_EQ(rules_of(copy_.file("code.txt").string()), "other-text ");
+  eval.model = o.model;  // it has no record
+  eval.text = {copy_.file("code.txt").string()};
+  EXPECT_EQ(evaluate(eval, quiet_).calibration_distance, -1);
 }
 
 TEST_F(PlantedFault, OneRepeatedWord) {

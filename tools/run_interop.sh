@@ -35,11 +35,11 @@ if [ "$quick" = --quick ]; then
   exit 0
 fi
 
-table
+[ -f "$smollm2/model.safetensors" ] || "$python" tools/real_models.py smollm2 "$smollm2"
+table --more --model "$smollm2"
 tools/compare_tokenizers.sh "$build/tests/test_tokenizer" "$python" "$demo/calibration.txt" "$demo/heldout.txt"
 compare --model "$demo" "${of_demo[@]}"
 compare --model "$demo" "${of_demo[@]}" --bits 3 --group-size 128
-[ -f "$smollm2/model.safetensors" ] || "$python" tools/real_models.py smollm2 "$smollm2"
 "$python" -B tests/interop/compare_tasks.py --tool "$build/hesse" --model "$smollm2"
 compare --model "$smollm2" "${of_demo[@]}" --windows 20
 compare --model "$smollm2" "${of_demo[@]}" --windows 8 --samples 16 --group-size 128

@@ -60,6 +60,12 @@ LinearSpec largest_spec(const Job& job) {
   return spec;
 }
 
+// Whether the result has the experts of a layer as one tensor, as the model's files do.
+bool assembles_experts(const Job& job, const ModelShapes& shapes) {
+  if (job.format->keeps_codes()) return false;
+  return job.source == nullptr ? shapes.experts_together : !job.source->packed_experts().tensors().empty();
+}
+
 void add_loaders(const PlanRequest& request, const DiskPlan& disk, PlanFacts& facts, Findings& findings) {
   const std::vector<LoaderRow> table =
       loader_table(request.shapes, {.spec = request.spec,
@@ -117,7 +123,8 @@ PlanRequest plan_request(const Job& job, ModelShapes shapes) {
                       .sweeps = job.gptq.sweeps,
                       .compute_bytes = job.compute.type == ComputeType::kF32 ? 4 : 2,
                       .file_bytes = element_bytes(job),
-                      .threads = threads()};
+                      .threads = threads(),
+                      .assembles = assembles_experts(job, request.shapes)};
   if (job.model != nullptr) request.parts = parts_of(job);
   request.bf16 = is_stored_as_bf16(job.config_json);
   request.model_bytes = file_bytes(job, request.shapes);

@@ -35,9 +35,19 @@ void check_shapes(const fs::path& directory, const Json& config_json, Findings& 
   });
 }
 
+// With a config.json that can be read, the experts that lie in one tensor are known too.
+CheckpointSource plain_source(const Checkpoint& checkpoint, const Json& config_json) {
+  try {
+    if (!is_unknown_type(config_json))
+      return CheckpointSource(checkpoint, parse_model_config(config_json, "config.json"));
+  } catch (const Error&) {  // check_shapes() says what is wrong
+  }
+  return CheckpointSource(checkpoint);
+}
+
 // A NaN in a norm or an embedding is no fault of the packed form, but the model is useless all the same.
-void check_plain_values(const Checkpoint& checkpoint, Findings& findings) {
-  const CheckpointSource source(checkpoint);
+void check_plain_values(const Checkpoint& checkpoint, const Json& config_json, Findings& findings) {
+  const CheckpointSource source = plain_source(checkpoint, config_json);
   for (const PlainTensor& tensor : source.plain_tensors(ExpertsForm::kApart)) {
     if (const auto bad = source.find_nonfinite(tensor)) {
       findings.attempt({"weights.finite", "every activation behind it is useless", "fetch the file again"},
@@ -55,14 +65,24 @@ VerifyResult verify(const VerifyOptions& options, Listener& listener) {
   const Stopwatch watch;
   const fs::path directory = options.model;
   const Json config_json = read_config_json(directory);
-  const ExportFormat* format = format_of(config_json.find_value("quantization_config"));
+  const Json* quantization = config_json.find_value("quantization_config");
+  const bool small_floats = is_read_as_plain(quantization);
+  const ExportFormat* format = small_floats ? nullptr : format_of(quantization);
   const Checkpoint checkpoint(directory);
   Findings findings;
   VerifyResult result;
-  result.format = format == nullptr ? "full precision" : std::string(format->name());
-  if (format == nullptr) {
+  if (small_floats) {
+    result.format = quantization->find("quant_method")->as_string("quant_method");
+    findings.note("packed.none",
+                  fmt::format("weights are '{}', as the model's authors publish it; there are no codes of "
+                              "integers to decode",
+                              result.format),
+                  "Hesse reads them as plain numbers, and quantizes such a model");
+  } else if (format == nullptr) {
+    result.format = "full precision";
     findings.note("packed.none", "the model is of full precision; nothing is packed");
   } else {
+    result.format = format->name();
     Verification verification(checkpoint, config_json, *format, findings);
     verification.check_names();
     const Ticker ticker(listener, "decoding");
@@ -74,7 +94,8 @@ VerifyResult verify(const VerifyOptions& options, Listener& listener) {
     result.linears = std::ssize(verification.modules());
   }
   check_shapes(directory, config_json, findings);
-  check_plain_values(checkpoint, findings);
+  findings.attempt({"weights.values", "they cannot be read", "fetch or make the files again"},
+                   [&] { check_plain_values(checkpoint, config_json, findings); });
   result.findings = findings.worst_first();
   result.seconds = watch.seconds();
   return result;

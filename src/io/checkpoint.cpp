@@ -32,6 +32,21 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, ignored);
 }
 
+// model.safetensors, or the one file to which AutoGPTQ gives a name of bits and group size, as
+// gptq_model-4bit-128g.safetensors. Empty: neither.
+fs::path find_single_file(const fs::path& directory) {
+  if (const fs::path usual = directory / kSingleFile; is_file(usual)) return usual;
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("gptq_model-") && name.ends_with(".safetensors")) found.push_back(entry->path());
+  }
+  // A shard is called NAME-00001-of-00002.
+  const bool whole = found.size() == 1 && found.front().string().find("-of-") == std::string::npos;
+  return whole && is_file(found.front()) ? found.front() : fs::path();
+}
+
 // Why a directory without model.safetensors and index cannot be read, from what it holds instead.
 [[noreturn]] void refuse_without_weights(const fs::path& directory) {
   std::map<std::string, std::vector<std::string>> by_ending;
@@ -137,7 +152,7 @@ Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
     const WeightMap weight_map = read_index(index);
     open_shards(weight_map);
     list_tensors(&weight_map);
-  } else if (const fs::path single = directory / kSingleFile; is_file(single)) {
+  } else if (const fs::path single = find_single_file(directory); !single.empty()) {
     paths_.push_back(single);
     shards_.push_back(std::make_unique<SafetensorsFile>(single));
     list_tensors(nullptr);
@@ -159,7 +174,7 @@ std::vector<Error> Checkpoint::problems(const fs::path& directory) {
   attempt([&] { Checkpoint{directory}; });
   if (found.empty()) return found;
   const fs::path index = directory / kIndexFile;
-  std::vector<std::string> names = {kSingleFile};
+  std::vector<std::string> names = {find_single_file(directory).filename().string()};
   if (is_file(index)) attempt([&] { names = shard_names(read_index(index)); });
   for (const std::string& name : names) {
     if (is_file(directory / name)) attempt([&] { SafetensorsFile{directory / name}; });

@@ -164,14 +164,15 @@ PlainBytes CheckpointSource::plain_bytes(const PlainTensor& tensor) const {
 
 std::optional<BadValue> CheckpointSource::find_nonfinite(const PlainTensor& tensor) const {
   const TensorSpec& spec = tensor.spec;
-  if (tensor.part == nullptr && (!dtype_is_float16or32(tensor.in_file->spec.dtype) || spec.shape.empty()))
-    return std::nullopt;
+  const bool known = tensor.part != nullptr || dtype_is_float16or32(tensor.in_file->spec.dtype) ||
+                     static_cast<bool>(Fp8Weight(checkpoint_, *tensor.in_file));
+  if (!known || spec.shape.empty()) return std::nullopt;
   const bool bias = tensor.part != nullptr && tensor.part->bias;
   const int64_t cols = bias ? 1 : std::max<int64_t>(1, spec.shape.back());
   const int64_t rows = spec.elements() / cols;
   const auto read = [&](int64_t row, int64_t count, float* values) {
     if (tensor.part != nullptr) return tensor.part->read(row, count, values);
-    convert_to_float(*tensor.in_file, row * cols, count * cols, values);
+    rows_of(*tensor.in_file, cols)(row, count, values);
   };
   std::vector<int64_t> columns(static_cast<size_t>(rows), cols);  // of the first bad value in each row
   constexpr int64_t kRows = 64;

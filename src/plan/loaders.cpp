@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <tuple>
 
 #include "plan/loader_rules.h"
@@ -32,6 +33,18 @@ struct Answer {
   std::string why;
 };
 
+bool has(std::span<const std::string_view> list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+// Of the engine and the format, with this family among its own; nullptr: none.
+const FamilyLimit* limit_of(std::string_view engine, std::string_view format, std::string_view model_type) {
+  for (const FamilyLimit& limit : family_limits()) {
+    if (limit.engine == engine && has(limit.formats, format) && has(limit.model_types, model_type)) return &limit;
+  }
+  return nullptr;
+}
+
 Answer no(std::string why) { return {Verdict::kNo, std::move(why)}; }
 
 class Judge {
@@ -46,6 +59,10 @@ class Judge {
     if (Answer experts = of_experts(); experts.verdict != Verdict::kYes) {
       if (experts.verdict == Verdict::kNo) return experts;
       answer = std::move(experts);
+    }
+    if (Answer head = of_head(); head.verdict != Verdict::kYes) {
+      if (head.verdict == Verdict::kNo) return head;
+      answer = std::move(head);
     }
     for (const PlannedLayer& layer : model_.layers) {
       for (const PlannedStage& stage : layer.stages) {
@@ -115,11 +132,21 @@ class Judge {
   }
 
   Answer of_experts() const {
-    if (!model_.experts_together || rule_.experts_apart == ExpertsApart::kRead) return {};
+    const ExpertsApart apart = rule_.experts_apart;
+    if (apart == ExpertsApart::kNotRead && model_.has_experts())
+      return no("experts one by one; it makes one tensor of those of a layer and leaves it as random numbers");
+    if (apart == ExpertsApart::kRead || !model_.experts_together) return {};
     constexpr std::string_view kApart = "experts one by one, which in files of this family are one tensor";
-    if (rule_.experts_apart == ExpertsApart::kNotRead)
+    if (apart == ExpertsApart::kAsInFiles)
       return no(fmt::format("{}; it leaves them as random numbers. --format fp16 and bf16 keep that tensor", kApart));
     return {Verdict::kUnknown, fmt::format("{}: not tested", kApart)};
+  }
+
+  Answer of_head() const {
+    if (!model_.plans_head() || rule_.head == PackedHead::kRead) return {};
+    if (rule_.head == PackedHead::kNotRead)
+      return no("a quantized head; it looks for one in 16 bit: without --lm-head");
+    return {Verdict::kUnknown, "a quantized head: not tested"};
   }
 
   std::vector<Unit> units(const PlannedStage& stage) const {
@@ -205,9 +232,15 @@ std::vector<LoaderRow> loader_table(const ModelShapes& model, const PlannedOutpu
   constexpr int64_t kDevices[] = {1, 2, 4, 8};
   std::vector<LoaderRow> rows;
   for (const LoaderRule& rule : loader_rules()) {
-    if (std::find(rule.formats.begin(), rule.formats.end(), output.format) == rule.formats.end()) continue;
+    if (!has(rule.formats, output.format)) continue;
+    const FamilyLimit* limit = limit_of(rule.engine, output.format, model.model_type);
     for (const int64_t devices : kDevices) {
       if (devices > 1 && !rule.cuts) break;
+      if (limit != nullptr) {
+        rows.push_back({rule.engine, rule.kernel, devices, Verdict::kNo,
+                        fmt::format("'{}' models: {}", model.model_type, limit->why), limit->source, limit->date});
+        continue;
+      }
       Answer answer = Judge(model, output, rule, devices).run();
       rows.push_back(
           {rule.engine, rule.kernel, devices, answer.verdict, std::move(answer.why), rule.source, rule.date});

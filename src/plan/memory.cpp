@@ -81,10 +81,7 @@ class Planner {
     }
     layer_ = nullptr;
     expert_ = head_codes_ = 0;
-    std::vector<MemoryPart> writing = outside(std::max(file_of_largest_tensor(), largest_packed()));
-    writing.push_back({"activations", activations()});
-    propose({"write", "", writing});
-    propose({"verify", "", std::move(writing)});
+    add_writing();
     return std::move(plan_);
   }
 
@@ -282,6 +279,35 @@ class Planner {
     parts.push_back({"codes", packed(stage) + packed(linear)});
     parts.push_back({"scratch", std::max(group_factors(linear.in) + std::max(solving, descending(linear)), measuring)});
     propose({"solve", linear.name, std::move(parts)});
+  }
+
+  void add_writing() {
+    std::vector<MemoryPart> parts = outside(std::max(file_of_largest_tensor(), largest_packed()));
+    parts.push_back({"activations", activations()});
+    std::vector<MemoryPart> reading = parts;
+    if (s_.assembles) {
+      const auto [both, larger] = experts_together();
+      parts.push_back({"experts of a layer", both});
+      reading.push_back({"experts of a layer", both + larger});  // and the pages they are compared with
+    }
+    propose({"write", "", std::move(parts)});
+    propose({"verify", "", std::move(reading)});
+  }
+
+  // Bytes of the two tensors of all experts of a layer, and of the larger one. Expert after expert gives a part of
+  // either, so both are there until the last has come.
+  std::pair<double, double> experts_together() const {
+    constexpr double kHalf = 2;  // bytes
+    double both = 0, larger = 0;
+    for (const PlannedLayer& layer : model_.layers) {
+      double down = 0, gate_up = 0;
+      for (const PlannedStage& stage : layer.stages) {
+        if (stage.routed) (stage.linears.size() == 1 ? down : gate_up) += kHalf * stage_weights(stage);
+      }
+      both = std::max(both, gate_up + down);
+      larger = std::max({larger, gate_up, down});
+    }
+    return {both, larger};
   }
 
   // A linear by itself, without calibration.

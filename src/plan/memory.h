@@ -23,7 +23,8 @@ struct MemorySettings {
   int64_t compute_bytes = 4;  // an element of weights and inputs in the forward pass: 4 (f32) or 2 (bf16)
   int64_t file_bytes = 2;     // an element in the weight files
   int64_t threads = 1;
-  bool spill = false;  // activations lie in a file; a batch of rows is in memory
+  bool spill = false;      // activations lie in a file; a batch of rows is in memory
+  bool assembles = false;  // the result has the experts of a layer as one tensor (run/expert_assembly.h)
 };
 
 struct MemoryPart {

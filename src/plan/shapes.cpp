@@ -38,6 +38,7 @@ int64_t count_other(const ModelConfig& config, int64_t layer, const std::vector<
 
 ModelShapes::ModelShapes(const ModelConfig& config)
     : family(config.family->name),
+      model_type(config.family->model_types.front()),
       hidden(config.hidden),
       vocab(config.vocab),
       heads(config.heads),
@@ -58,6 +59,7 @@ ModelShapes::ModelShapes(const ModelConfig& config)
       const bool routed = stage.expert != kNoExpert && stage.expert < config.experts.count;
       layer.stages.push_back(planned(std::move(stage)));
       if (!routed) continue;
+      layer.stages.back().routed = true;
       layer.stages.back().token_share =
           static_cast<double>(config.experts.per_token) / static_cast<double>(config.experts.count);
     }
@@ -76,6 +78,13 @@ double planned_weights(const PlannedStage& stage) {
   for (const LinearShape& linear : stage.linears)
     weights += static_cast<double>(linear.out) * static_cast<double>(linear.in);
   return weights;
+}
+
+bool ModelShapes::has_experts() const {
+  return std::any_of(layers.begin(), layers.end(), [](const PlannedLayer& layer) {
+    return std::any_of(layer.stages.begin(), layer.stages.end(),
+                       [](const PlannedStage& stage) { return stage.expert != kNoExpert; });
+  });
 }
 
 double ModelShapes::linear_weights() const {

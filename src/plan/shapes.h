@@ -20,6 +20,7 @@ struct PlannedStage : StageShape {
   Split split = Split::kOutputs;
   bool fused = false;      // engines make one linear of them: what holds for its outputs holds for their sum
   double token_share = 1;  // of all tokens, those that reach it: fewer than all reach an expert
+  bool routed = false;     // of an expert that a router chooses; one that every token goes through is none
   bool is_head() const { return name == kHeadStage; }  // nothing waits for what it computes
 };
 
@@ -37,6 +38,7 @@ struct ModelShapes {
   ModelShapes(const ModelConfig& config);  // implicit: a config says all of this and more
 
   std::string family;
+  std::string model_type;  // of the row's the first: what loaders know the family by
   int64_t hidden = 0;
   int64_t vocab = 0;
   int64_t heads = 0;
@@ -52,7 +54,7 @@ struct ModelShapes {
   // A head that is quantized too: a layer of one stage behind the others.
   void add_head(const StageShape& head);
   bool plans_head() const { return !layers.empty() && layers.back().is_head(); }
-
+  bool has_experts() const;
   double linear_weights() const;  // of all linears that are quantized
   double parameters() const;      // a tied head once
   int64_t widest_in() const;

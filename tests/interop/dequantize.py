@@ -86,7 +86,9 @@ def read_tensors(directory: Path) -> dict:
         weight_map = json.loads(index.read_text())["weight_map"]
     else:
         weight_map = None
-    files = sorted(set(weight_map.values())) if weight_map else ["model.safetensors"]
+    # AutoGPTQ calls its one file gptq_model-4bit-128g.safetensors.
+    single = [path.name for path in directory.glob("gptq_model-*.safetensors")] or ["model.safetensors"]
+    files = sorted(set(weight_map.values())) if weight_map else single
     tensors, origin = {}, {}
     for file in files:
         with safe_open(str(directory / file), framework="pt") as source:

@@ -7,6 +7,7 @@ import warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # with one, GPTQModel stops at "Virtual pool ..."
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive a fork
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # GPTQModel compiles its kernels at load, longer than these tests run
 
 import torch

@@ -21,6 +21,22 @@ FAMILIES = {
                "bias": False, "alibi": False, "new_decoder_architecture": False},
     "phi3": {**GATED, "model_type": "phi3"},
 }  # fmt: skip
+EXPERTS = {**GATED, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+PLAIN = {**COMMON, "intermediate_size": 256, "tie_word_embeddings": False}
+# Families that some loader has code of its own for.
+MORE = {
+    "gptj": {**PLAIN, "model_type": "gptj", "n_embd": 128, "n_layer": 2, "n_head": 4, "rotary_dim": 16},
+    "gpt_neox": {**PLAIN, "model_type": "gpt_neox"},
+    "bloom": {**PLAIN, "model_type": "bloom", "n_layer": 2, "n_head": 4},
+    "opt": {**PLAIN, "model_type": "opt", "ffn_dim": 256, "word_embed_proj_dim": 128},
+    "phi": {**PLAIN, "model_type": "phi"},
+    "starcoder2": {**PLAIN, "model_type": "starcoder2", "num_key_value_heads": 2},
+    "qwen2_moe": {**EXPERTS, "model_type": "qwen2_moe", "shared_expert_intermediate_size": 128},
+    "qwen3_moe": {**EXPERTS, "model_type": "qwen3_moe"},
+    "gpt_oss": {**EXPERTS, "model_type": "gpt_oss", "num_local_experts": 4, "intermediate_size": 64},
+}  # fmt: skip
+# Whose files hold the experts of a layer as one tensor.
+TOGETHER = ("gpt_oss",)
 
 
 def tokenizer_json() -> dict:
@@ -39,7 +55,7 @@ def tokenizer_json() -> dict:
 def make(folder: Path, family: str) -> None:
     """A float16 model; values wide enough that a wrong tensor shows in the logits."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(FAMILIES[family]))
+    (folder / "config.json").write_text(json.dumps({**FAMILIES, **MORE}[family]))
     config = transformers.AutoConfig.from_pretrained(folder)
     torch.manual_seed(SEED)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)

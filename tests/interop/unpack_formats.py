@@ -75,6 +75,26 @@ def stream(words: np.ndarray, bits: int) -> np.ndarray:
     return (digits.astype(np.int32) << np.arange(bits)).sum(axis=2)
 
 
+def experts_together(tensors: dict) -> dict:
+    """As gpt_oss has them: of a layer [experts, in, out], outputs of gate and up in turns, as our files' halves of them are."""
+    result, experts = {}, {}
+    for name, value in tensors.items():
+        head, found, tail = name.partition(".experts.")
+        if not found:
+            result[name] = value
+            continue
+        number, part, kind = tail.split(".")
+        experts.setdefault((head, kind), {})[part, int(number)] = value
+    for (head, kind), parts in experts.items():
+        count = 1 + max(number for _, number in parts)
+        both = torch.stack([torch.cat((parts["gate_proj", e], parts["up_proj", e])) for e in range(count)])
+        down = torch.stack([parts["down_proj", e] for e in range(count)])
+        ending = "_bias" if kind == "bias" else ""
+        for name, value in (("gate_up_proj", both), ("down_proj", down)):
+            result[f"{head}.experts.{name}{ending}"] = value if ending else value.transpose(1, 2).contiguous()
+    return result
+
+
 def dequantize_directory(directory) -> dict:
     """{name: float32 tensor} under the names of the model before it was quantized; any format, or none."""
     directory = Path(directory)

@@ -67,6 +67,17 @@ TEST(Checkpoint, ReadsASingleFile) {
   EXPECT_THROW(checkpoint.release(TensorView{{"c", DType::kU8, {0}}, {}}), Error);
 }
 
+TEST(Checkpoint, ReadsTheFileThatAutoGptqNames) {
+  const TestDirectory directory;
+  put_tensors(directory / "gptq_model-4bit-128g.safetensors", {"a"}, "xyz");
+  EXPECT_EQ(text_of(Checkpoint(directory.path()).at("a").bytes), "xyz");
+  EXPECT_TRUE(Checkpoint::problems(directory.path()).empty());
+  put_tensors(directory / "gptq_model-8bit-128g.safetensors", {"a"}, "123");
+  EXPECT_THAT(refusal(directory.path()), HasSubstr("2 .safetensors file(s)"));  // which of them?
+  put_tensors(directory / "model.safetensors", {"a"}, "abc");
+  EXPECT_EQ(text_of(Checkpoint(directory.path()).at("a").bytes), "abc");
+}
+
 TEST(Checkpoint, ReadsShardsAndTheIndexWins) {
   const TestDirectory directory;
   put_tensors(directory / "one", {"a", "unlisted"}, "1111");
@@ -216,6 +227,7 @@ TEST(Checkpoint, WhatIsNoModelDirectoryIsToldApart) {
   EXPECT_THAT(holding({"pytorch_model-00002-of-00002.bin", "pytorch_model-00001-of-00002.bin"}),
               AllOf(HasSubstr("2 .bin file(s), the first pytorch_model-00001"), HasSubstr("convert")));
   EXPECT_THAT(holding({"q4.gguf"}), AllOf(HasSubstr("1 .gguf"), HasSubstr("original Hugging Face directory")));
+  EXPECT_THAT(holding({"gptq_model-4bit-128g-00001-of-00002.safetensors"}), HasSubstr("fetch the index too"));
   EXPECT_THAT(holding({"model-00001-of-00002.safetensors"}), AllOf(HasSubstr("1 .safetensors"), HasSubstr("index")));
 }
 

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
 
 #include "formats/format.h"
+#include "model/arch.h"
+#include "plan/loader_rules.h"
 #include "plan/published.h"
 
 namespace hesse {
@@ -167,7 +170,7 @@ TEST(Loaders, Experts) {
 
 // One by one in the result, one tensor in the model's own files.
 TEST(Loaders, ExpertsThatLieTogether) {
-  ModelShapes model = published("mixtral-8x7b");
+  ModelShapes model = published("deepseek-v3");
   model.experts_together = true;
   const auto verdicts = [&](const PlannedOutput& output) {
     std::map<std::string, LoaderRow> rows;
@@ -182,6 +185,73 @@ TEST(Loaders, ExpertsThatLieTogether) {
   EXPECT_THAT(rows.at("vLLM Marlin").why, HasSubstr("experts one by one"));
   EXPECT_EQ(rows.at("transformers GPTQModel torch").verdict, Verdict::kNo);
   for (const auto& [name, row] : verdicts({.format = "bf16"})) EXPECT_EQ(row.verdict, Verdict::kYes) << name;
+}
+
+TEST(Loaders, PackedHeads) {
+  ModelShapes model = published("llama-2-7b");
+  const auto verdicts = [&](const std::string& format) {
+    std::map<std::string, Verdict> rows;
+    for (const LoaderRow& row : loader_table(model, {.format = format})) {
+      if (row.devices == 1) rows[std::string(row.engine) + ' ' + std::string(row.kernel)] = row.verdict;
+    }
+    return rows;
+  };
+  EXPECT_EQ(verdicts("gptq").at("transformers GPTQModel torch"), Verdict::kYes);
+  StageShape head;
+  head.name = kHeadStage;
+  head.linears.push_back({"lm_head", model.vocab, model.hidden});
+  model.add_head(head);
+  auto rows = verdicts("gptq");
+  EXPECT_EQ(rows.at("transformers GPTQModel torch"), Verdict::kNo);
+  EXPECT_EQ(rows.at("GPTQModel torch"), Verdict::kYes);
+  EXPECT_EQ(rows.at("vLLM Marlin"), Verdict::kYes);
+  EXPECT_EQ(rows.at("ExLlamaV2 gptq"), Verdict::kUnknown);
+  rows = verdicts("compressed-tensors");
+  EXPECT_EQ(rows.at("SGLang WNA16"), Verdict::kNo);
+  EXPECT_EQ(rows.at("transformers compressed-tensors"), Verdict::kYes);
+  for (const auto& [name, verdict] : verdicts("bf16")) EXPECT_EQ(verdict, Verdict::kYes) << name;
+}
+
+// transformers 5 has one tensor in memory, whatever the files have.
+TEST(Loaders, ExpertsThatAnEnginePutsTogether) {
+  const LoaderRow row = ask({"mixtral-8x7b", "transformers", "GPTQModel torch"});
+  EXPECT_EQ(row.verdict, Verdict::kNo);
+  EXPECT_THAT(row.why, HasSubstr("one tensor"));
+  EXPECT_EQ(ask({"deepseek-v3", "GPTQModel", "torch"}).verdict, Verdict::kYes);
+  EXPECT_EQ(ask({"llama-2-7b", "transformers", "GPTQModel torch"}).verdict, Verdict::kYes);
+  const PlannedOutput unpacked{.format = "compressed-tensors"};
+  EXPECT_EQ(ask({"mixtral-8x7b", "transformers", "compressed-tensors", 1, unpacked}).verdict, Verdict::kYes);
+}
+
+// A row that nothing can meet is a row that says nothing.
+TEST(Loaders, LimitsOfFamiliesAreOfEnginesAndTypesThatThereAre) {
+  const auto in = [](const auto& list, std::string_view name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  for (const FamilyLimit& limit : family_limits()) {
+    EXPECT_THAT(std::string(limit.source), HasSubstr(": "));
+    EXPECT_EQ(limit.date.size(), 7u);
+    for (const std::string_view format : limit.formats) {
+      EXPECT_TRUE(std::ranges::any_of(
+          loader_rules(),
+          [&](const LoaderRule& rule) { return rule.engine == limit.engine && in(rule.formats, format); }))
+          << limit.engine << ' ' << format;
+    }
+    for (const std::string_view type : limit.model_types) {
+      EXPECT_TRUE(std::ranges::any_of(families(), [&](const Family& family) {
+        return family.model_types.front() == type;
+      })) << type;
+    }
+  }
+}
+
+TEST(Loaders, FamiliesThatAnEngineDoesNotReadAreRefusedWithTheSourceOfTheReason) {
+  const PlannedOutput output{.spec = {.group_size = 64}};
+  const LoaderRow row = ask({"falcon-7b", "transformers", "GPTQModel torch", 1, output});
+  EXPECT_EQ(row.verdict, Verdict::kNo);
+  EXPECT_THAT(row.why, AllOf(HasSubstr("'falcon' models"), HasSubstr("nn.Linear")));
+  EXPECT_THAT(std::string(row.source), HasSubstr("optimum"));
+  EXPECT_EQ(ask({"falcon-7b", "GPTQModel", "torch", 1, output}).verdict, Verdict::kYes);
 }
 
 // More devices never make a refused result load; a whole row loads wherever any group does not fall short.

@@ -195,6 +195,20 @@ TEST(Memory, OfTheLargeModelsIsAPlan) {
   }
 }
 
+// 8 experts of 3 matrices [14336, 4096] a layer, in halves; gate and up are two thirds of them.
+TEST(Memory, ExpertsThatArePutTogetherAreThereWhileALayerIsWritten) {
+  const ModelShapes model = published("mixtral-8x7b");
+  const MemoryPlan apart = plan_memory(model, {}), together = plan_memory(model, {.assembles = true});
+  const double both = 2.0 * 8 * 3 * 14336 * 4096;
+  EXPECT_EQ(part(phase(together, "write"), "experts of a layer"), both);
+  EXPECT_EQ(part(phase(together, "verify"), "experts of a layer"),
+            both + both * 2 / 3);  // and what they are compared with
+  EXPECT_EQ(phase(together, "write").bytes(), phase(apart, "write").bytes() + both);
+  EXPECT_EQ(phase(together, "solve").bytes(), phase(apart, "solve").bytes());
+  EXPECT_EQ(plan_memory(published("llama-2-7b"), {.assembles = true}).peak_bytes(),
+            plan_memory(published("llama-2-7b"), {}).peak_bytes());
+}
+
 TEST(Memory, RoundingNeedsNoTokens) {
   const MemoryPlan plan = plan_memory(published("smollm2-135m"), {});
   EXPECT_EQ(plan.peak().phase, "check");  // the embedding is looked at as a whole

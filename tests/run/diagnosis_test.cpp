@@ -168,13 +168,14 @@ TEST_F(PlantedFault, EvaluationTextOfAnotherKind) {
   QuantizeOptions o = options();
   const RunRecord record = quantize(o, quiet_);
   std::string code;
-  for (const char* file : {"src/api/evaluate.cpp", "src/quant/gptq.cpp", "src/run/pipeline.cpp", "src/run/layer.cpp"})
+  for (const char* file : {"src/api/evaluate.cpp", "src/quant/gptq.cpp", "src/run/pipeline.cpp", "src/run/layer.cpp",
+                           "src/run/collect.cpp", "src/plan/memory.cpp", "src/model/source.cpp"})
     code += read_text_file(fs::path(HESSE_SOURCE_DIR) / file);
   copy_.put("code.txt", code);
   EvalOptions eval;
   eval.model = o.output;
   eval.window = 256;
-  eval.windows = 24;
+  eval.windows = 64;  // 16384 tokens: fewer are no more than a hint
   const auto rules_of = [&](const std::string& text) {
     eval.text = {text};
     const EvalResult evaluation = evaluate(eval, quiet_);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hesse/api.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "io/test_files.h"
@@ -92,6 +93,33 @@ class Fp8Model : public testing::Test {
     to_fp8.finish();
   }
 
+  // The file of "coded" with another first byte of one tensor.
+  void damage(const std::string& name, std::byte byte) const {
+    std::vector<TensorSpec> specs;
+    std::vector<std::vector<std::byte>> values;
+    for (const Checkpoint coded(folder_ / "coded"); const TensorView* tensor : coded.tensors()) {
+      specs.push_back(tensor->spec);
+      values.emplace_back(tensor->bytes.begin(), tensor->bytes.end());
+      if (tensor->spec.name == name) values.back().front() = byte;
+    }
+    fs::remove(folder_ / "coded/model.safetensors");
+    SafetensorsWriter writer(folder_ / "coded/model.safetensors", layout_safetensors(specs));
+    for (size_t i = 0; i < specs.size(); ++i) writer.write(specs[i].name, values[i]);
+    writer.finish();
+  }
+
+  // What verify says: "good config.shapes: ...".
+  static std::vector<std::string> verified(const fs::path& model, const std::string& format) {
+    Listener listener;
+    const VerifyResult result = verify({.model = model.string()}, listener);
+    EXPECT_EQ(result.format, format);
+    EXPECT_EQ(result.linears, 0);
+    std::vector<std::string> said;
+    for (const Finding& finding : result.findings)
+      said.push_back(std::string(severity_name(finding.severity)) + " " + finding.check + ": " + finding.what);
+    return said;
+  }
+
   fs::path run(const std::string& name, const std::string& layers = "", const std::string& format = "auto") const {
     const fs::path output = folder_ / ("out-" + name + layers + format);
     QuantizeOptions o = small_options(folder_ / name, output);
@@ -137,6 +165,26 @@ TEST_F(Fp8Model, LinearsThatAreLeftBecomeBfloat16) {
   std::vector<uint16_t> found(expected.size());
   std::memcpy(found.data(), left.bytes.data(), left.bytes.size());
   for (size_t i = 0; i < found.size(); ++i) ASSERT_EQ(found[i], float_to_bf16(expected[i])) << i;
+}
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST_F(Fp8Model, VerifySaysWhatItIs) {
+  EXPECT_THAT(verified(folder_ / "coded", "fp8"),
+              ElementsAre(AllOf(StartsWith("note packed.none"), HasSubstr("'fp8'")), StartsWith("good config.shapes")));
+  const fs::path mxfp4 = fs::path(HESSE_SOURCE_DIR) / "tests/data/families/gpt_oss_mxfp4";
+  EXPECT_THAT(verified(mxfp4, "mxfp4"), ElementsAre(AllOf(StartsWith("note packed.none"), HasSubstr("'mxfp4'")),
+                                                    StartsWith("good config.shapes")));
+}
+
+TEST_F(Fp8Model, VerifyFindsACodeThatIsNoNumber) {
+  damage("model.layers.1.mlp.up_proj.weight", std::byte{0x7F});
+  EXPECT_THAT(verified(folder_ / "coded", "fp8"),
+              testing::Contains(AllOf(StartsWith("error weights.finite"), HasSubstr("layers.1.mlp.up_proj"),
+                                      HasSubstr("nan at row 0, column 0"))));
 }
 
 }  // namespace

